@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_CONFIG_H
+#define IICPD_CONFIG_H
+
+/* The configuration as values. What keys there are, their types, ranges, defaults, environment
+ * names and help texts stands once, in the table of config_table.c; parser, --check-config,
+ * `iicpctl config`, conf/iicp.conf and iicp.conf(5) all come from it. A struct config is built
+ * whole or not at all and does not change afterwards; a reload makes a new one. */
+
+#include <iicp/buf.h>
+#include <iicp/directory.h>
+#include <stdio.h>
+
+#define CONFIG_BACKENDS_MAX 32
+#define CONFIG_WINDOWS_MAX 48
+#define CONFIG_SECRET_MAX 65536 /* bytes of a secret file [05 section 9] */
+
+/* A secret: reference as written, value once resolved. It has no printer. */
+struct secret {
+        char *ref;           /* "file:PATH", "credential:NAME", "env:NAME"; NULL = none */
+        char *value;         /* resolved, NUL-terminated; wiped on free */
+        size_t n;
+};
+
+enum config_backend_type {
+        BACKEND_OPENAI_COMPAT, BACKEND_OLLAMA, BACKEND_VLLM, BACKEND_LLAMACPP, BACKEND_DEMO,
+};
+
+struct config_backend {
+        char *name;          /* [backend NAME] */
+        int type;            /* enum config_backend_type */
+        char *url;           /* as configured, or the default of the type */
+        char *model;         /* NULL = first of the list */
+        char **exclude;      /* patterns with '*', NULL-terminated, may be NULL */
+        struct secret api_key;
+        unsigned max_concurrent; /* 0 = limits.max_concurrent */
+        bool allow_remote_media;
+        int tls_min;         /* 12 or 13 */
+};
+
+enum config_auth_mode { AUTH_OPEN, AUTH_REQUIRED };
+
+struct config {
+        /* node */
+        char *node_id;       /* NULL = made at the first start */
+        char *node_name, *region, *public_endpoint;
+        bool deregister_on_stop;
+        char *state_dir, *runtime_dir;
+        int systemd_notify;  /* 0 = no, 1 = auto */
+        /* directory */
+        char *directory_url; /* normalised base */
+        bool directory_allow_http, directory_register;
+        char *directory_ca_file;
+        char **directory_redirect_origins;
+        /* listen */
+        char *listen_address; /* NULL = [::] with IPv4, else 0.0.0.0 */
+        unsigned listen_port;
+        bool listen_port_strict; /* after the rule for public_endpoint */
+        unsigned max_connections, max_per_source; /* 0 = auto */
+        char **trusted_proxies;
+        /* backends */
+        struct config_backend backends[CONFIG_BACKENDS_MAX];
+        size_t n_backends;
+        /* intents */
+        char *intent_default;
+        /* limits */
+        unsigned max_concurrent, tokens_per_min, max_tokens;
+        uint64_t default_timeout_ms, queue_wait_ms, drain_ms;
+        unsigned per_origin, per_address; /* a minute, 0 = off */
+        /* availability */
+        struct iicp_window windows[CONFIG_WINDOWS_MAX];
+        size_t n_windows;
+        bool windows_utc;
+        /* auth, tasks, policy, encryption */
+        int auth_mode;
+        struct secret caller_tokens;
+        bool require_uuid, any_model;
+        bool allow_high_risk;
+        bool cx_enabled, cx_require;
+        /* nat: what of it exists yet */
+        bool allow_private;
+        /* network, metrics, log, control */
+        char *network_proxy;
+        bool metrics_enabled;
+        int log_level, log_format; /* enum log_level, enum log_format */
+        bool log_tasks;
+        char *control_socket, *control_group;
+        /* consumer: read by iicp */
+        char *consumer_region;
+        uint64_t consumer_timeout_ms; /* 0 = default of the program */
+        unsigned consumer_retries;
+        uint64_t consumer_directory_timeout_ms;
+        bool consumer_allow_private, consumer_allow_plaintext;
+};
+
+enum config_severity { CONFIG_ERROR, CONFIG_WARNING };
+
+/* One problem, in the form of the operator design, 5.3: "file:line:col: error: ..." with excerpt. */
+struct config_problem {
+        enum config_severity severity;
+        char *where;         /* "/etc/iicp.conf", "environment", "-o" */
+        unsigned line, column; /* 0 = none */
+        char *text;          /* one line */
+        char *excerpt;       /* two lines with marker, or NULL */
+};
+struct config_problems {
+        struct config_problem *v;
+        size_t n, n_errors, n_warnings;
+};
+
+struct config_source {
+        const char *path;    /* file; NULL = none */
+        bool path_required;  /* --config was given: a missing file is an error */
+        char *const *environ_; /* environment to read */
+        char *const *options;  /* -o section.key=value, NULL-terminated, may be NULL */
+        bool resolve_secrets;  /* read what references point to; off for --check-config */
+        bool consumer;         /* iicp: sections it may see, malformed environment only warns */
+};
+
+/* Reads everything and reports all problems in one run. Returns NULL if there was an error. */
+struct config *config_load(const struct config_source *source, struct config_problems *problems);
+struct config *config_free(struct config *c);
+void config_problems_print(const struct config_problems *p, FILE *f);
+void config_problems_free(struct config_problems *p);
+
+/* ---- views of the table ---- */
+/* Effective values with origin: "KEY  VALUE  FROM" text or JSON. Secrets show their reference. */
+void config_print(const struct config *c, bool changed_only, FILE *f);
+void config_json(const struct config *c, struct iicp_buf *out);
+/* Generators of conf/iicp.conf and the key part of iicp.conf(5). */
+void config_write_sample(FILE *f);
+void config_write_manual(FILE *f);
+/* One key's paragraph, false if unknown. */
+bool config_explain(const char *key, FILE *f);
+
+/* What a reload changes: callback per differing key; live: taken over, else at the next start. */
+typedef void (*config_diff_fn)(void *arg, const char *key, const char *from, const char *to,
+                               bool live, bool registers_again);
+size_t config_diff(const struct config *from, const struct config *to, config_diff_fn fn, void *arg);
+/* Moves the values that need a restart from `running` into `next`, so that a reload keeps them. */
+void config_keep_fixed(const struct config *running, struct config *next);
+
+#endif

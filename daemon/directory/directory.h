@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_DIRECTORY_H
+#define IICPD_DIRECTORY_H
+
+/* The node's side of the directory: registration and heartbeat as one state machine on the loop.
+ * At most one REGISTER and one heartbeat in flight. [01 sections 1 to 4] */
+
+#include <iicp/buf.h>
+#include <stdbool.h>
+
+struct node;
+struct directory;
+
+enum directory_state {
+        DIRECTORY_OFF,            /* not to register: setting, private endpoint, demo backend */
+        DIRECTORY_WAITING,        /* for a model, a route */
+        DIRECTORY_REGISTERING,
+        DIRECTORY_REGISTERED,
+        DIRECTORY_UNAVAILABLE,    /* registered before, no good beat for 90 s */
+        DIRECTORY_BLOCKED,        /* operator_action_needed */
+        DIRECTORY_LEFT,           /* deregistered on request */
+};
+const char *directory_state_name(enum directory_state s);
+
+struct directory *directory_new(struct node *node);
+struct directory *directory_free(struct directory *d);
+/* The listener is bound and answers health. */
+void directory_start(struct directory *d);
+/* Something that is declared or measured has changed (models, config, availability, drain). */
+void directory_poke(struct directory *d);
+void directory_reload(struct directory *d);
+void directory_reregister(struct directory *d);
+/* Last beat with available false (2 s budget), or DELETE when so configured; then fn. */
+void directory_stop(struct directory *d, void (*fn)(void *arg), void *arg);
+/* DELETE now; fn gets the outcome. */
+void directory_deregister(struct directory *d, void (*fn)(void *arg, bool ok), void *arg);
+
+enum directory_state directory_state(const struct directory *d);
+const char *directory_why(const struct directory *d); /* one sentence, "" when registered */
+/* The models of the last accepted registration: what health shows. */
+const char *const *directory_registered_models(const struct directory *d, size_t *ret_n);
+void directory_json(const struct directory *d, struct iicp_buf *out);
+
+#endif

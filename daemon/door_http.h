@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_DOOR_HTTP_H
+#define IICPD_DOOR_HTTP_H
+
+/* HTTP resources of the task port on libmicrohttpd in external epoll mode. [02 sections 2, 8] */
+
+#include <sys/socket.h>
+
+struct node;
+struct door_http;
+
+int door_http_new(struct node *node, struct door_http **ret);
+struct door_http *door_http_free(struct door_http *d);
+/* Takes the descriptor over, also on failure (-errno). */
+int door_http_add(struct door_http *d, int fd, const struct sockaddr *peer, socklen_t peer_len);
+/* Body of GET /iicp/health, JSON. Shared with other doors. */
+struct iicp_buf;
+void health_body(struct node *node, struct iicp_buf *out);
+
+#endif

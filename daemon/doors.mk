@@ -1,0 +1,1 @@
+daemon_libiicpd_la_SOURCES +=

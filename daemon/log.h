@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_LOG_H
+#define IICPD_LOG_H
+
+/* Structured log: one event, one line. To the journal with fields when there is one, else text or
+ * JSON on stderr. Foreign text goes through fields or %s of log_text() and comes out escaped and
+ * cut to 200 bytes. [02 section 13.3; 05 section 16; operator design 9]
+ *
+ * Suppression: the same event and subject within 10 minutes is counted and summarised; a hard cap
+ * of 20 lines a second counts the rest in iicp_log_suppressed_total.
+ *
+ * The settings are the only process-wide state of the daemon. Called from any thread. */
+
+#include <iicp/base.h>
+#include <stdbool.h>
+
+enum log_level { LOG_L_ERR = 3, LOG_L_WARN = 4, LOG_L_NOTICE = 5, LOG_L_INFO = 6, LOG_L_DEBUG = 7 };
+enum log_format { LOG_F_AUTO, LOG_F_TEXT, LOG_F_JOURNAL, LOG_F_JSON };
+
+void log_setup(enum log_format format, enum log_level level);
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+void log_set_node_id(const char *node_id);
+uint64_t log_suppressed_total(void);
+
+/* Fields that go beside the message. NULL / 0 are left out. */
+struct log_fields {
+        const char *subject, *reason, *task_id, *trace_id, *backend, *model, *code, *peer;
+        int64_t duration_ms, tokens;
+};
+
+/* event: a name of iicpd-events(7), "backend_down". */
+void log_event(enum log_level level, const char *event, const struct log_fields *fields,
+               const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+#define log_err(event, ...) log_event(LOG_L_ERR, event, NULL, __VA_ARGS__)
+#define log_warn(event, ...) log_event(LOG_L_WARN, event, NULL, __VA_ARGS__)
+#define log_notice(event, ...) log_event(LOG_L_NOTICE, event, NULL, __VA_ARGS__)
+#define log_info(event, ...) log_event(LOG_L_INFO, event, NULL, __VA_ARGS__)
+#define log_debug(event, ...) log_event(LOG_L_DEBUG, event, NULL, __VA_ARGS__)
+
+/* Escapes foreign text into buf (size cap, at least 8) and returns buf. */
+const char *log_text(struct iicp_str text, char *buf, size_t cap);
+
+#endif

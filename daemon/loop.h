@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_LOOP_H
+#define IICPD_LOOP_H
+
+/* The one serving thread: a libevent base, and a helper thread for what can only block. */
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+
+struct loop *loop_new(void);
+struct loop *loop_free(struct loop *l);
+struct event_base *loop_base(struct loop *l);
+/* Returns the exit status that was given to loop_stop. */
+int loop_run(struct loop *l);
+void loop_stop(struct loop *l, int status);
+
+/* One-shot timers that their owner embeds. Setting an armed timer moves it. */
+struct timer {
+        struct event ev;
+        void (*fn)(void *arg);
+        void *arg;
+        bool made;
+};
+void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg);
+void timer_set_ms(struct timer *t, uint64_t delay_ms);
+void timer_clear(struct timer *t);
+bool timer_armed(const struct timer *t);
+
+/* Runs fn once, from the loop, after the current callback has returned. */
+void loop_defer(struct loop *l, void (*fn)(void *arg), void *arg);
+
+/* A job for the helper thread: work() runs there and shares nothing but *arg; done() runs on the
+ * loop afterwards. Jobs run in order. -ENOMEM. */
+int loop_block(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_NODE_H
+#define IICPD_NODE_H
+
+/* Everything hangs from here. One struct node per process, made by main, handed down; each member
+ * is owned by it and lives on the loop's thread. */
+
+#include "backend/backend.h"
+#include "clock.h"
+#include "config.h"
+#include "directory/directory.h"
+#include "fetch.h"
+#include "loop.h"
+#include "metrics.h"
+#include "state.h"
+#include "task/task.h"
+
+struct listener;
+struct door_http;
+struct control;
+struct notify;
+
+enum node_phase { NODE_STARTING, NODE_RUNNING, NODE_STOPPING };
+
+struct node {
+        struct loop *loop;
+        const struct clock *clock;
+        struct config *config;        /* replaced whole by a reload */
+        struct config_source config_source;
+        struct state *state;
+        struct metrics *metrics;
+        struct fetch_pool *fetch;
+        struct backends *backends;
+        struct corridor *corridor;
+        struct door_http *http;
+        struct listener *listener;
+        struct directory *directory;
+        struct control *control;
+        struct notify *notify;
+        enum node_phase phase;
+        uint64_t started_ms;          /* clock_mono_ms */
+        uint64_t loop_progress;       /* turns of the main loop, fed by a loop timer */
+};
+
+int node_start(struct node *n);             /* in order: 02 section 1; -errno is logged */
+int node_reload(struct node *n, struct config_problems *problems, struct iicp_buf *report_json);
+void node_stop(struct node *n, const char *why);   /* orderly; a second call ends at once */
+void node_drain(struct node *n, const char *by);
+void node_undrain(struct node *n, const char *by);
+/* The endpoint that is advertised, or NULL and a reason (static). */
+const char *node_endpoint(const struct node *n, const char **ret_why);
+
+#endif

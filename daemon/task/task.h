@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_TASK_H
+#define IICPD_TASK_H
+
+/* The corridor: a task is born at a door, admitted (admit.c), maybe waits (queue.c), is executed
+ * (execute.c), answered (answer.c), counted and freed, in that order. Doors hand in bytes and get
+ * bytes back; nothing behind the door knows which one it was. [02 sections 4 to 7] */
+
+#include <iicp/buf.h>
+#include <iicp/envelope.h>
+#include <netinet/in.h>
+
+struct node;
+struct task;
+struct corridor; /* slots, waiters, nonce and id caches, rate windows: one object a node */
+
+/* What a door sends back. The body is owned by the receiver, who frees it with free(). */
+struct task_answer {
+        int status;                  /* HTTP */
+        char *body;
+        size_t n;
+        int64_t retry_after_s;       /* 0 = none */
+        bool www_authenticate;       /* 401 */
+        bool generated_by_ai;        /* 200: X-IICP-Generated-By-AI */
+        bool close;                  /* boundary errors close the connection */
+        char trace_id[129];          /* X-IICP-Trace-Id, "" = none */
+        bool secret;                 /* wipe before free */
+};
+
+/* What a door hands in. Everything is copied but body, which the task takes over (malloc'd). */
+struct task_request {
+        char *body;
+        size_t n;
+        struct sockaddr_storage peer;      /* address of the caller after trusted proxies */
+        struct iicp_str origin;            /* header values; absent if not sent */
+        struct iicp_str authorization;     /* whole value */
+        struct iicp_str consumer_token;
+        struct iicp_str traceparent, tracestate, trace_id;
+        bool require_e2e;                  /* X-IICP-Require-E2E: 1 */
+        const char *door;                  /* "http", "native", "relay": for status and log */
+};
+
+typedef void (*task_answer_fn)(void *door_arg, struct task_answer *answer);
+
+struct corridor *corridor_new(struct node *node);
+struct corridor *corridor_free(struct corridor *c);
+
+/* Per-origin and per-address limits, before the body is read [admission step 2]. Returns false
+ * and fills *refusal. */
+bool corridor_origin_ok(struct corridor *c, struct iicp_str origin, const struct sockaddr *peer,
+                        struct iicp_refusal *refusal);
+
+/* Starts a task; answer() is called exactly once, possibly from inside this call, unless
+ * task_abort comes first. NULL: answered already. After answer() the pointer is dead. */
+struct task *task_start(struct corridor *c, struct task_request *request, task_answer_fn answer, void *door_arg);
+/* The caller is gone: the backend call is cancelled, the slot is free, nothing is counted as
+ * success or failure. */
+void task_abort(struct task *t);
+
+/* Facts for health, heartbeat, status. */
+unsigned corridor_active(const struct corridor *c);
+unsigned corridor_waiting(const struct corridor *c);
+unsigned corridor_effective(const struct corridor *c);  /* slots by the windows, now */
+bool corridor_available(const struct corridor *c);      /* a slot is free and nothing drains */
+/* Called when the answer of corridor_available may have changed. */
+void corridor_on_change(struct corridor *c, void (*fn)(void *arg), void *arg);
+void corridor_tasks_json(const struct corridor *c, struct iicp_buf *out); /* no payload, no addresses */
+
+/* Counters of the heartbeat since the last take. */
+struct task_counts {
+        uint64_t success, failed;
+        double latency_ms_sum;
+};
+void corridor_counts(const struct corridor *c, struct task_counts *ret);
+
+/* Draining: refuses new tasks with 503 IICP-E024, running ones finish; idle() runs once none is
+ * left. abort_all answers what still runs with 503. */
+void corridor_drain(struct corridor *c, const char *reason /* static: "draining", "stopping" */);
+void corridor_undrain(struct corridor *c);
+const char *corridor_draining(const struct corridor *c); /* NULL = not */
+void corridor_on_idle(struct corridor *c, void (*fn)(void *arg), void *arg);
+void corridor_abort_all(struct corridor *c);
+
+#endif

@@ -1,0 +1,2 @@
+# consumer pipeline
+lib_libiicp_all_la_SOURCES +=

@@ -1,0 +1,2 @@
+# scanner, identifiers, envelope, refusals, intents, policy
+lib_libiicp_all_la_SOURCES +=
