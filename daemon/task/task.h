@@ -45,17 +45,19 @@ typedef void (*task_answer_fn)(void *door_arg, struct task_answer *answer);
 struct corridor *corridor_new(struct node *node);
 struct corridor *corridor_free(struct corridor *c);
 
-/* Per-origin and per-address limits, before the body is read [admission step 2]. Returns false
- * and fills *refusal. */
-bool corridor_origin_ok(struct corridor *c, struct iicp_str origin, const struct sockaddr *peer,
-                        struct iicp_refusal *refusal);
-
-/* Starts a task; answer() is called exactly once, possibly from inside this call, unless
+/* Starts a task with a complete body; every step of admission from the second one on (per-origin
+ * limits) is made here. answer() is called exactly once, possibly from inside this call, unless
  * task_abort comes first. NULL: answered already. After answer() the pointer is dead. */
 struct task *task_start(struct corridor *c, struct task_request *request, task_answer_fn answer, void *door_arg);
 /* The caller is gone: the backend call is cancelled, the slot is free, nothing is counted as
  * success or failure. */
 void task_abort(struct task *t);
+
+/* The node_token was replaced by a registration: the old one authorizes for 60 s more. */
+void corridor_token_rotated(struct corridor *c, const char *old_token);
+
+/* Is the intent one of those that this node offers (02 section 9.3, last sentence)? */
+bool corridor_serves(const struct corridor *c, struct iicp_str intent);
 
 /* Facts for health, heartbeat, status. */
 unsigned corridor_active(const struct corridor *c);
