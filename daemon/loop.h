@@ -5,6 +5,7 @@
 /* The one serving thread: a libevent base, and a helper thread for what can only block. */
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
 

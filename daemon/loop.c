@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loop.h"
+
+#include "util.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+struct call {
+        struct call *next;
+        void (*fn)(void *arg);
+        void *arg;
+};
+
+struct job {
+        struct job *next;
+        void (*work)(void *arg);
+        void (*done)(void *arg);
+        void *arg;
+};
+
+struct job_queue {
+        struct job *first, **last;
+};
+
+struct loop {
+        struct event_base *base;
+        int status;
+        /* calls of loop_defer, run by an event that is made active when the first one comes */
+        struct call *calls, **calls_last;
+        struct event *defer;
+        /* helper thread; made with the first job */
+        bool have_thread;
+        pthread_t thread;
+        int wake_fd; /* eventfd: the thread tells the loop that there are results */
+        struct event *wake;
+        pthread_mutex_t lock; /* protects what follows, held for a few lines only */
+        pthread_cond_t more;
+        struct job_queue todo, finished;
+        bool quit;
+};
+
+static void queue_put(struct job_queue *q, struct job *j) {
+        j->next = NULL;
+        *q->last = j;
+        q->last = &j->next;
+}
+
+static struct job *queue_get(struct job_queue *q) {
+        struct job *j = q->first;
+
+        if (j) {
+                q->first = j->next;
+                if (!q->first)
+                        q->last = &q->first;
+        }
+        return j;
+}
+
+static void on_defer(evutil_socket_t fd, short what, void *arg) {
+        struct loop *l = arg;
+        struct call *c = l->calls;
+
+        (void) fd;
+        (void) what;
+        /* What these calls defer runs in the next turn, so that the loop gets round. */
+        l->calls = NULL;
+        l->calls_last = &l->calls;
+        while (c) {
+                struct call *next = c->next;
+
+                c->fn(c->arg);
+                free(c);
+                c = next;
+        }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg) {
+        struct loop *l = arg;
+        uint64_t n;
+
+        (void) what;
+        if (read(fd, &n, sizeof n) < 0 && errno != EAGAIN)
+                return;
+        for (;;) {
+                pthread_mutex_lock(&l->lock);
+                struct job *j = queue_get(&l->finished);
+                pthread_mutex_unlock(&l->lock);
+                if (!j)
+                        return;
+                if (j->done)
+                        j->done(j->arg);
+                free(j);
+        }
+}
+
+static void *thread_main(void *arg) {
+        struct loop *l = arg;
+
+        pthread_mutex_lock(&l->lock);
+        for (;;) {
+                struct job *j = queue_get(&l->todo);
+
+                if (!j) {
+                        if (l->quit)
+                                break;
+                        pthread_cond_wait(&l->more, &l->lock);
+                        continue;
+                }
+                pthread_mutex_unlock(&l->lock);
+                j->work(j->arg);
+                pthread_mutex_lock(&l->lock);
+                queue_put(&l->finished, j);
+                uint64_t one = 1;
+                /* An eventfd write of 1 can only fail when the counter is full: then it is awake. */
+                if (write(l->wake_fd, &one, sizeof one) < 0)
+                        continue;
+        }
+        pthread_mutex_unlock(&l->lock);
+        return NULL;
+}
+
+struct loop *loop_new(void) {
+        struct loop *l = calloc(1, sizeof *l);
+        struct event_config *cfg;
+
+        if (!l)
+                return NULL;
+        l->wake_fd = -1;
+        l->calls_last = &l->calls;
+        l->todo.last = &l->todo.first;
+        l->finished.last = &l->finished.first;
+        pthread_mutex_init(&l->lock, NULL);
+        pthread_cond_init(&l->more, NULL);
+        cfg = event_config_new();
+        if (cfg) {
+                /* One thread uses the base; precise timers matter for queue waits of few ms. */
+                event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+                event_config_set_flag(cfg, EVENT_BASE_FLAG_PRECISE_TIMER);
+                event_config_set_flag(cfg, EVENT_BASE_FLAG_IGNORE_ENV);
+                l->base = event_base_new_with_config(cfg);
+                event_config_free(cfg);
+        }
+        if (l->base)
+                l->defer = event_new(l->base, -1, 0, on_defer, l);
+        l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (l->defer && l->wake_fd >= 0)
+                l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
+        if (!l->wake || event_add(l->wake, NULL) < 0)
+                return loop_free(l);
+        return l;
+}
+
+static void thread_join(struct loop *l) {
+        if (!l->have_thread)
+                return;
+        pthread_mutex_lock(&l->lock);
+        l->quit = true;
+        pthread_cond_signal(&l->more);
+        pthread_mutex_unlock(&l->lock);
+        pthread_join(l->thread, NULL);
+        l->have_thread = false;
+}
+
+struct loop *loop_free(struct loop *l) {
+        if (!l)
+                return NULL;
+        /* Jobs that were handed in are done, a state file must not stay unwritten; their done()
+         * runs, because it owns the job's argument. */
+        thread_join(l);
+        if (l->wake)
+                on_wake(l->wake_fd, EV_READ, l);
+        while (l->calls)
+                on_defer(-1, 0, l);
+        if (l->wake)
+                event_free(l->wake);
+        if (l->defer)
+                event_free(l->defer);
+        if (l->wake_fd >= 0)
+                close(l->wake_fd);
+        if (l->base)
+                event_base_free(l->base);
+        pthread_cond_destroy(&l->more);
+        pthread_mutex_destroy(&l->lock);
+        free(l);
+        return NULL;
+}
+
+struct event_base *loop_base(struct loop *l) {
+        return l->base;
+}
+
+int loop_run(struct loop *l) {
+        l->status = 0;
+        if (event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+                return 1;
+        return l->status;
+}
+
+void loop_stop(struct loop *l, int status) {
+        l->status = status;
+        event_base_loopbreak(l->base);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg) {
+        struct timer *t = arg;
+
+        (void) fd;
+        (void) what;
+        t->fn(t->arg);
+}
+
+void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg) {
+        t->fn = fn;
+        t->arg = arg;
+        t->made = event_assign(&t->ev, l->base, -1, 0, on_timer, t) == 0;
+}
+
+void timer_set_ms(struct timer *t, uint64_t delay_ms) {
+        struct timeval tv = {.tv_sec = (time_t) (delay_ms / 1000u),
+                             .tv_usec = (suseconds_t) (delay_ms % 1000u * 1000u)};
+
+        if (t->made)
+                event_add(&t->ev, &tv);
+}
+
+void timer_clear(struct timer *t) {
+        if (t->made)
+                event_del(&t->ev);
+}
+
+bool timer_armed(const struct timer *t) {
+        return t->made && event_pending(&t->ev, EV_TIMEOUT, NULL);
+}
+
+void loop_defer(struct loop *l, void (*fn)(void *arg), void *arg) {
+        struct call *c = malloc(sizeof *c);
+
+        /* There is no way back for the caller; a machine without 24 bytes cannot serve either. */
+        if (!c)
+                abort();
+        *c = (struct call){.fn = fn, .arg = arg};
+        if (!l->calls)
+                event_active(l->defer, EV_TIMEOUT, 0);
+        *l->calls_last = c;
+        l->calls_last = &c->next;
+}
+
+static int thread_start(struct loop *l) {
+        sigset_t all, old;
+        int r;
+
+        /* Signals belong to the loop. */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        r = pthread_create(&l->thread, NULL, thread_main, l);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        if (r)
+                return -r;
+        l->have_thread = true;
+        return 0;
+}
+
+int loop_block(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg) {
+        struct job *j;
+        int r;
+
+        if (!l->have_thread && (r = thread_start(l)) < 0)
+                return r;
+        j = malloc(sizeof *j);
+        if (!j)
+                return -ENOMEM;
+        *j = (struct job){.work = work, .done = done, .arg = arg};
+        pthread_mutex_lock(&l->lock);
+        queue_put(&l->todo, j);
+        pthread_cond_signal(&l->more);
+        pthread_mutex_unlock(&l->lock);
+        return 0;
+}
