@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "corridor.h"
+
+#include "util.h"
+
+#include <iicp/policy.h>
+#include <iicp/urn.h>
+
+/* Admission in the order of 02 section 5.1: the first failing step answers, and nothing is taken
+ * before step 11 (execute.c). */
+
+static bool refuse(struct iicp_refusal *refusal, enum iicp_refusal_id id) {
+        *refusal = (struct iicp_refusal){.id = id};
+        return false;
+}
+
+/* Step 2. */
+static bool within_rates(struct task *t, const struct task_request *request, struct iicp_refusal *refusal) {
+        struct corridor *c = t->corridor;
+        const struct config *conf = c->node->config;
+        uint64_t now_ms = task_now_ms(t);
+        char key[16];
+        struct iicp_str source = rate_source((const struct sockaddr *) &t->peer, key);
+
+        if (rate_take(c->origins, request->origin, conf->per_origin, now_ms) &&
+            rate_take(c->addresses, source, conf->per_address, now_ms))
+                return true;
+        *refusal = (struct iicp_refusal){.id = IICP_REFUSE_RATE_LIMITED, .retry_after_ms = RATE_WINDOW_MS};
+        return false;
+}
+
+/* Step 5, and of encryption the rules that need no key: 05 section 3.6, steps 1 and 2, and what a
+ * task in clear may not ask for. A missing payload is judged after the demand for encryption. */
+static bool envelope_ok(struct task *t, struct iicp_refusal *refusal) {
+        const struct config *conf = t->corridor->node->config;
+        struct iicp_envelope *e = &t->env;
+        bool has_conf = e->m_iicp_conf.type != IICP_JSON_NONE && e->m_iicp_conf.type != IICP_JSON_NULL;
+        bool valid = iicp_envelope_check(e, conf->require_uuid ? 0 : IICP_ENVELOPE_ANY_ID, refusal);
+        bool no_payload = !valid && refusal->field && strcmp(refusal->field, "payload") == 0;
+
+        if (!valid && !no_payload)
+                return false;
+        if (has_conf) {
+                if (no_payload)
+                        return false;
+                if (e->payload.type != IICP_JSON_NONE || e->m_iicp_conf.type != IICP_JSON_OBJECT) {
+                        refuse(refusal, IICP_REFUSE_VALIDATION);
+                        refusal->field = "iicp_conf";
+                        return false;
+                }
+                if (!conf->cx_enabled) {
+                        refuse(refusal, IICP_REFUSE_CX);
+                        refusal->detail_code = iicp_cx_detail_code(IICP_CX_OFF);
+                        return false;
+                }
+                t->encrypted = true;
+                return true;
+        }
+        if (t->require_e2e) {
+                refuse(refusal, IICP_REFUSE_CX);
+                refusal->detail_code = iicp_cx_detail_code(IICP_CX_OFF);
+                return false;
+        }
+        if (e->cx_response_required) {
+                refuse(refusal, IICP_REFUSE_VALIDATION);
+                refusal->field = "cx_response_encryption";
+                return false;
+        }
+        return valid;
+}
+
+/* Step 6. Looks at the URN alone, never at a prompt. [02 section 9.2] */
+static bool policy_ok(struct task *t, struct iicp_refusal *refusal) {
+        struct iicp_str domain = iicp_urn_domain(t->env.intent);
+        const char *rule = NULL;
+        enum iicp_risk risk;
+
+        if (iicp_str_is(domain, "tool") || iicp_str_is(domain, "mcp"))
+                return refuse(refusal, IICP_REFUSE_TOOL_EXECUTION);
+        risk = iicp_risk_of(t->env.intent, &rule);
+        if (risk == IICP_RISK_PROHIBITED ||
+            (risk == IICP_RISK_HIGH && !t->corridor->node->config->allow_high_risk)) {
+                refuse(refusal, IICP_REFUSE_POLICY);
+                refusal->category = iicp_risk_name(risk);
+                refusal->rule_id = rule;
+                return false;
+        }
+        return true;
+}
+
+/* No profile is served on this resource: lifecycle has resources of its own (02 section 11.1). */
+static bool profiles_ok(struct task *t, struct iicp_refusal *refusal) {
+        struct iicp_json profile;
+        struct iicp_json_iter it;
+
+        if (t->env.required_profiles.type != IICP_JSON_ARRAY)
+                return true;
+        iicp_json_iter_init(&it, &t->env.required_profiles);
+        if (!iicp_json_next(&it, NULL, &profile))
+                return true;
+        refuse(refusal, IICP_REFUSE_UNSUPPORTED_PROFILE);
+        if (iicp_json_copy(&profile, t->profile, sizeof(t->profile)) == 0)
+                refusal->profile = t->profile;
+        return false;
+}
+
+/* Step 7, model: payload, then constraints; both and different is a fault. Of an encrypted task the
+ * payload is not known yet; execute.c asks again. [02 section 9.4] */
+bool task_choose_model(struct task *t, const struct iicp_json *payload, struct iicp_refusal *refusal) {
+        struct iicp_json asked = iicp_json_get(payload, "model");
+        struct iicp_str name = IICP_STR_NONE;
+
+        if (asked.type == IICP_JSON_STRING && asked.text.n > 0) {
+                if (iicp_json_copy(&asked, t->model_text, sizeof(t->model_text)) < 0) {
+                        refuse(refusal, IICP_REFUSE_VALIDATION);
+                        refusal->field = "payload.model";
+                        return false;
+                }
+                name = iicp_str(t->model_text);
+        }
+        if (name.p && t->env.model.p && !iicp_str_eq(name, t->env.model)) {
+                refuse(refusal, IICP_REFUSE_VALIDATION);
+                refusal->field = "constraints.model";
+                return false;
+        }
+        t->model = name.p ? name : t->env.model;
+        return true;
+}
+
+static void refuse_capacity(const struct task *t, bool window, struct iicp_refusal *refusal) {
+        *refusal = (struct iicp_refusal){
+                .id = IICP_REFUSE_CAPACITY,
+                .qos_class = iicp_qos_name(t->env.qos),
+                .retry_after_ms = TASK_RETRY_CAPACITY_MS,
+                .reason = window ? "availability_window" : NULL,
+        };
+}
+
+/* A backend for the task among those that have its model. */
+enum backend_pick task_pick(struct task *t, const struct backend *except, struct iicp_refusal *refusal) {
+        struct corridor *c = t->corridor;
+        struct iicp_str model = c->node->config->any_model ? IICP_STR_NONE : t->model;
+        int64_t retry_ms = TASK_RETRY_CAPACITY_MS;
+        const char *reason = NULL;
+        enum backend_pick pick = backends_pick(c->node->backends, t->intent, model, except, &t->backend,
+                                               &retry_ms, &reason);
+
+        if (pick == PICK_NO_MODEL)
+                refuse(refusal, IICP_REFUSE_MODEL_NOT_FOUND);
+        else if (pick == PICK_DRAINING)
+                *refusal = (struct iicp_refusal){.id = IICP_REFUSE_BUSY, .reason = reason,
+                                                 .retry_after_ms = retry_ms};
+        else if (pick == PICK_BUSY)
+                refuse_capacity(t, false, refusal);
+        return pick;
+}
+
+/* Step 10. */
+bool task_capacity(struct task *t, struct iicp_refusal *refusal) {
+        struct corridor *c = t->corridor;
+
+        if (c->active >= corridor_effective(c)) {
+                refuse_capacity(t, c->active < c->node->config->max_concurrent, refusal);
+                return false;
+        }
+        return task_pick(t, NULL, refusal) == PICK_OK;
+}
+
+bool task_admit(struct task *t, const struct task_request *request, struct iicp_refusal *refusal) {
+        struct corridor *c = t->corridor;
+
+        if (!within_rates(t, request, refusal))
+                return false;
+        if (iicp_envelope_parse((struct iicp_str){t->body, t->n_body}, &t->env) < 0)
+                return refuse(refusal, IICP_REFUSE_INVALID_HTTP_BODY);
+        if (!task_authorize(t, request, refusal) || !envelope_ok(t, refusal))
+                return false;
+        if (t->env.timeout_ms > 0)
+                t->deadline_ms = t->received_ms + (uint64_t) t->env.timeout_ms;
+        if (!policy_ok(t, refusal))
+                return false;
+        t->intent = iicp_intent_find(t->env.intent);
+        if (!t->intent || !corridor_serves(c, t->env.intent))
+                return refuse(refusal, IICP_REFUSE_UNKNOWN_INTENT);
+        if (!profiles_ok(t, refusal) || !task_choose_model(t, &t->env.payload, refusal))
+                return false;
+        if (task_pick(t, NULL, refusal) == PICK_NO_MODEL)
+                return false;
+        if (c->draining) {
+                *refusal = (struct iicp_refusal){.id = IICP_REFUSE_BUSY, .reason = c->draining,
+                                                 .retry_after_ms = TASK_RETRY_CAPACITY_MS};
+                return false;
+        }
+        if (task_capacity(t, refusal))
+                return true;
+        if (refusal->id != IICP_REFUSE_CAPACITY || !queue_wanted(t))
+                return false;
+        queue_add(t);
+        return true;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "corridor.h"
+
+#include "util.h"
+
+#include <strings.h>
+
+struct corridor *corridor_new(struct node *node) {
+        struct corridor *c = calloc(1, sizeof(*c));
+
+        if (!c)
+                return NULL;
+        c->node = node;
+        LIST_INIT(&c->running);
+        LIST_INIT(&c->waiters);
+        c->nonces = seen_new();
+        c->ids = seen_new();
+        c->origins = rate_new();
+        c->addresses = rate_new();
+        c->auth_failures = rate_new();
+        if (!c->nonces || !c->ids || !c->origins || !c->addresses || !c->auth_failures)
+                return corridor_free(c);
+        return c;
+}
+
+struct corridor *corridor_free(struct corridor *c) {
+        if (!c)
+                return NULL;
+        c->on_change = NULL;
+        c->on_idle = NULL;
+        corridor_abort_all(c);
+        seen_free(c->nonces);
+        seen_free(c->ids);
+        rate_free(c->origins);
+        rate_free(c->addresses);
+        rate_free(c->auth_failures);
+        iicp_wipe(c->old_token, sizeof(c->old_token));
+        free(c);
+        return NULL;
+}
+
+void corridor_token_rotated(struct corridor *c, const char *old_token) {
+        iicp_wipe(c->old_token, sizeof(c->old_token));
+        strncpy(c->old_token, old_token, sizeof(c->old_token) - 1);
+        c->old_token_until_ms = clock_mono_ms(c->node->clock) + TOKEN_GRACE_MS;
+}
+
+unsigned corridor_active(const struct corridor *c) {
+        return c->active;
+}
+
+unsigned corridor_waiting(const struct corridor *c) {
+        return c->waiting;
+}
+
+unsigned corridor_effective(const struct corridor *c) {
+        const struct config *conf = c->node->config;
+        double share = 1.0;
+
+        if (conf->n_windows > 0)
+                share = iicp_windows_share(conf->windows, conf->n_windows,
+                                           clock_minute(c->node->clock, conf->windows_utc));
+        return iicp_windows_effective(conf->max_concurrent, share);
+}
+
+bool corridor_available(const struct corridor *c) {
+        struct backend_stability stability;
+
+        if (c->draining || c->node->phase != NODE_RUNNING)
+                return false;
+        if (c->active >= corridor_effective(c))
+                return false;
+        backends_stability(c->node->backends, &stability);
+        return stability.state != STATE_DRAINING;
+}
+
+/* An embedding intent is derived from model names, all other models serve the configured one.
+ * [01 section 2.3] */
+static bool is_embedding_model(const char *name) {
+        return strcasestr(name, "embed") != NULL;
+}
+
+bool corridor_serves(const struct corridor *c, struct iicp_str intent) {
+        const char *const *models;
+        size_t n;
+
+        if (iicp_str_is(intent, c->node->config->intent_default))
+                return true;
+        if (!iicp_str_is(intent, IICP_URN_EMBEDDING))
+                return false;
+        models = backends_models_to_register(c->node->backends, &n);
+        for (size_t i = 0; i < n; i++)
+                if (is_embedding_model(models[i]))
+                        return true;
+        return false;
+}
+
+void corridor_on_change(struct corridor *c, void (*fn)(void *arg), void *arg) {
+        c->on_change = fn;
+        c->on_change_arg = arg;
+}
+
+void corridor_on_idle(struct corridor *c, void (*fn)(void *arg), void *arg) {
+        c->on_idle = fn;
+        c->on_idle_arg = arg;
+}
+
+void corridor_changed(struct corridor *c) {
+        bool available = corridor_available(c);
+
+        if (available != c->was_available) {
+                c->was_available = available;
+                if (c->on_change)
+                        c->on_change(c->on_change_arg);
+        }
+        if (c->active == 0 && c->waiting == 0 && c->on_idle)
+                c->on_idle(c->on_idle_arg);
+}
+
+void corridor_counts(const struct corridor *c, struct task_counts *ret) {
+        *ret = c->counts;
+}
+
+void corridor_drain(struct corridor *c, const char *reason) {
+        struct iicp_refusal refusal = {
+                .id = IICP_REFUSE_BUSY, .reason = reason, .retry_after_ms = TASK_RETRY_CAPACITY_MS,
+        };
+        struct task *t;
+
+        c->draining = reason;
+        while ((t = LIST_FIRST(&c->waiters)))
+                task_refuse(t, &refusal);
+        corridor_changed(c);
+}
+
+void corridor_undrain(struct corridor *c) {
+        c->draining = NULL;
+        corridor_changed(c);
+}
+
+const char *corridor_draining(const struct corridor *c) {
+        return c->draining;
+}
+
+void corridor_abort_all(struct corridor *c) {
+        struct iicp_refusal refusal = {
+                .id = IICP_REFUSE_BUSY, .reason = "stopping", .retry_after_ms = TASK_RETRY_CAPACITY_MS,
+        };
+        struct task *t;
+
+        while ((t = LIST_FIRST(&c->waiters)))
+                task_refuse(t, &refusal);
+        while ((t = LIST_FIRST(&c->running)))
+                task_refuse(t, &refusal);
+}
+
+static const char *doing(const struct task *t) {
+        return t->step == TASK_WAITING ? "waiting for a slot" : "waiting for the backend";
+}
+
+static void task_json(const struct task *t, uint64_t now_ms, struct iicp_buf *out) {
+        iicp_buf_puts(out, "{\"task_id\":");
+        iicp_buf_json_str(out, t->env.task_id);
+        iicp_buf_puts(out, ",\"intent\":");
+        iicp_buf_json_str(out, t->env.intent);
+        iicp_buf_puts(out, ",\"model\":");
+        if (t->model.p)
+                iicp_buf_json_str(out, t->model);
+        else
+                iicp_buf_puts(out, "null");
+        iicp_buf_printf(out, ",\"qos\":\"%s\",\"door\":\"%s\",\"encrypted\":%s,\"age_ms\":%llu,\"left_ms\":%llu",
+                        iicp_qos_name(t->env.qos), t->door, t->encrypted ? "true" : "false",
+                        (unsigned long long) (now_ms - t->received_ms),
+                        (unsigned long long) (t->deadline_ms > now_ms ? t->deadline_ms - now_ms : 0));
+        iicp_buf_puts(out, ",\"backend\":");
+        if (t->backend)
+                iicp_buf_json_str(out, iicp_str(backend_name(t->backend)));
+        else
+                iicp_buf_puts(out, "null");
+        iicp_buf_printf(out, ",\"doing\":\"%s\"}", doing(t));
+}
+
+void corridor_tasks_json(const struct corridor *c, struct iicp_buf *out) {
+        uint64_t now_ms = clock_mono_ms(c->node->clock);
+        const char *comma = "";
+        struct task *t;
+
+        iicp_buf_puts(out, "[");
+        LIST_FOREACH(t, &c->running, link) {
+                iicp_buf_puts(out, comma);
+                task_json(t, now_ms, out);
+                comma = ",";
+        }
+        LIST_FOREACH(t, &c->waiters, link) {
+                iicp_buf_puts(out, comma);
+                task_json(t, now_ms, out);
+                comma = ",";
+        }
+        iicp_buf_puts(out, "]");
+}

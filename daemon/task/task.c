@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "corridor.h"
+
+#include "log.h"
+#include "util.h"
+
+#include <stdio.h>
+
+uint64_t task_now_ms(const struct task *t) {
+        return clock_mono_ms(t->corridor->node->clock);
+}
+
+static bool visible_ascii(struct iicp_str s) {
+        for (size_t i = 0; i < s.n; i++)
+                if (s.p[i] < 0x21 || s.p[i] > 0x7e)
+                        return false;
+        return s.n > 0;
+}
+
+/* Trace id of the task: traceparent, then trace.trace_id, then the header, then a new one. The
+ * answer's header repeats the caller's where it sent one. [02 section 13.4] */
+static void adopt_trace(struct task *t, const struct task_request *request) {
+        struct iicp_str header = request->trace_id;
+
+        if (request->traceparent.p && iicp_trace_parse(request->traceparent, &t->trace) == 0) {
+                if (request->tracestate.p && request->tracestate.n <= TASK_TRACESTATE_MAX)
+                        memcpy(t->tracestate, request->tracestate.p, request->tracestate.n);
+        } else if (iicp_trace_new(&t->trace) < 0)
+                memset(&t->trace, 0, sizeof(t->trace));
+        if (header.p && header.n < sizeof(t->trace_id) && visible_ascii(header))
+                memcpy(t->trace_id, header.p, header.n);
+}
+
+/* Once the body is read: the two further places where a trace id may stand. */
+static void adopt_trace_of_body(struct task *t, const struct task_request *request) {
+        bool from_parent = request->traceparent.p &&
+                           iicp_trace_parse(request->traceparent, &t->trace) == 0;
+
+        if (!from_parent) {
+                if (iicp_trace_id_valid(t->env.trace_id))
+                        memcpy(t->trace.trace_id, t->env.trace_id.p, 32);
+                else if (iicp_trace_id_valid(request->trace_id))
+                        memcpy(t->trace.trace_id, request->trace_id.p, 32);
+        }
+        if (!t->trace_id[0])
+                memcpy(t->trace_id, t->trace.trace_id, 32);
+}
+
+static void task_free(struct task *t) {
+        timer_clear(&t->budget);
+        timer_clear(&t->queue);
+        iicp_envelope_free(&t->env);
+        iicp_buf_wipe(&t->opened);
+        iicp_wipe(&t->session, sizeof(t->session));
+        if (t->body)
+                iicp_wipe(t->body, t->n_body);
+        free(t->body);
+        free(t);
+}
+
+/* Gives back what the task holds, in any state. */
+void task_release(struct task *t, bool answered_successfully) {
+        struct corridor *c = t->corridor;
+
+        if (t->call)
+                backend_call_cancel(TAKE_PTR(t->call));
+        if (t->step == TASK_WAITING)
+                queue_remove(t);
+        if (t->has_id && !answered_successfully)
+                seen_remove(c->ids, t->env.task_id);
+        if (t->has_slot) {
+                LIST_REMOVE(t, link);
+                c->active--;
+        }
+        t->has_slot = t->has_id = false;
+        t->step = TASK_ANSWERED;
+}
+
+static void after_release(struct corridor *c) {
+        queue_run(c);
+        corridor_changed(c);
+}
+
+void task_finish(struct task *t, struct task_answer *answer) {
+        struct corridor *c = t->corridor;
+        task_answer_fn fn = t->answer;
+        void *arg = t->door_arg;
+        bool held = t->has_slot || t->step == TASK_WAITING;
+
+        task_release(t, answer->status == 200);
+        memcpy(answer->trace_id, t->trace_id, sizeof(answer->trace_id));
+        task_free(t);
+        fn(arg, answer);
+        if (held)
+                after_release(c);
+}
+
+static void count_failure(struct task *t, int status) {
+        struct corridor *c = t->corridor;
+        uint64_t took_ms = task_now_ms(t) - t->received_ms;
+        enum task_outcome outcome = status == 504 ? OUTCOME_TIMEOUT : OUTCOME_ERROR;
+
+        metrics_task(c->node->metrics, t->env.intent, t->env.qos, outcome, took_ms, -1);
+        c->counts.failed++;
+        c->counts.latency_ms_sum += (double) took_ms;
+}
+
+static void log_failure(const struct task *t, const struct iicp_refusal *refusal, int status) {
+        char id[64], reason[48] = "";
+        const char *backend = t->backend ? backend_name(t->backend) : NULL;
+        struct log_fields fields = {
+                .subject = backend, .task_id = log_text(t->env.task_id, id, sizeof(id)),
+                .backend = backend, .reason = refusal->reason,
+                .code = iicp_refusal_info(refusal->id)->code,
+                .duration_ms = (int64_t) (task_now_ms(t) - t->received_ms),
+        };
+
+        if (refusal->reason)
+                snprintf(reason, sizeof(reason), " (%s)", refusal->reason);
+        log_event(LOG_L_INFO, "task_failed", &fields, "task %.8s failed: %s%s%s%s; the caller got %d", id,
+                  fields.code, reason, backend ? " on backend " : "", backend ? backend : "", status);
+}
+
+/* Step 14 was reached: what comes now is a failure, what came before is a refusal. */
+static bool executed(const struct task *t, int status) {
+        return t->has_slot && (status == 500 || status == 502 || status == 504);
+}
+
+void task_refuse(struct task *t, const struct iicp_refusal *refusal) {
+        const struct iicp_refusal_info *info = iicp_refusal_info(refusal->id);
+        struct task_answer answer = {
+                .status = info->status,
+                .retry_after_s = iicp_refusal_retry_after_s(refusal),
+                .www_authenticate = refusal->id == IICP_REFUSE_UNAUTHORIZED,
+        };
+        _cleanup_(iicp_buf_free) struct iicp_buf body = {.max = IICP_BODY_MAX};
+        struct iicp_str id = t->env.task_id;
+        int64_t latency_ms = -1;
+
+        if (executed(t, info->status)) {
+                latency_ms = (int64_t) (task_now_ms(t) - t->received_ms);
+                count_failure(t, info->status);
+                log_failure(t, refusal, info->status);
+        } else
+                metrics_refused(t->corridor->node->metrics, refusal->id);
+        if (id.n > IICP_TASK_ID_ECHO_MAX)
+                id = IICP_STR_NONE;
+        iicp_refusal_task_body(refusal, id, latency_ms, &body);
+        answer.body = iicp_buf_take(&body, &answer.n);
+        task_finish(t, &answer);
+}
+
+void task_abort(struct task *t) {
+        struct corridor *c = t->corridor;
+        bool held = t->has_slot || t->step == TASK_WAITING;
+
+        if (t->has_slot)
+                metrics_task(c->node->metrics, t->env.intent, t->env.qos, OUTCOME_ABORTED,
+                             task_now_ms(t) - t->received_ms, -1);
+        task_release(t, false);
+        task_free(t);
+        if (held)
+                after_release(c);
+}
+
+struct task *task_start(struct corridor *c, struct task_request *request, task_answer_fn answer, void *door_arg) {
+        struct iicp_refusal refusal = {.id = IICP_REFUSE_INTERNAL};
+        struct task *t = calloc(1, sizeof(*t));
+
+        if (!t) {
+                struct task_answer none = {.status = 500, .close = true};
+
+                free(TAKE_PTR(request->body));
+                answer(door_arg, &none);
+                return NULL;
+        }
+        t->corridor = c;
+        t->answer = answer;
+        t->door_arg = door_arg;
+        t->door = request->door;
+        t->peer = request->peer;
+        t->require_e2e = request->require_e2e || c->node->config->cx_require;
+        t->n_body = request->n;
+        t->body = TAKE_PTR(request->body);
+        t->received_ms = task_now_ms(t);
+        t->deadline_ms = t->received_ms + c->node->config->default_timeout_ms;
+        adopt_trace(t, request);
+
+        if (!task_admit(t, request, &refusal)) {
+                adopt_trace_of_body(t, request);
+                task_refuse(t, &refusal);
+                return NULL;
+        }
+        adopt_trace_of_body(t, request);
+        if (t->step == TASK_WAITING)
+                return t;
+        t->step = TASK_RUNNING;
+        return task_execute(t) ? t : NULL;
+}
