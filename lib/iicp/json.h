@@ -42,7 +42,7 @@ struct iicp_json {
 typedef int (*iicp_json_member_fn)(void *arg, const struct iicp_json *name, const struct iicp_json *value);
 
 /* Validates `text` as one JSON value. 0, or -EBADMSG (malformed, or one of the bounds), -EEXIST
- * (doubled member in the top object). *ret is the value; `fn` may be NULL. */
+ * (doubled member in the top object), -ENOMEM. *ret is the value; `fn` may be NULL. */
 IICP_API int iicp_json_scan(struct iicp_str text, iicp_json_member_fn fn, void *arg, struct iicp_json *ret);
 
 /* Iteration over values that came out of iicp_json_scan. Behaviour on other text is undefined in
@@ -65,6 +65,7 @@ IICP_API int iicp_json_copy(const struct iicp_json *string, char *out, size_t ca
 IICP_API int iicp_json_decode(const struct iicp_json *string, struct iicp_buf *out);
 /* An integer without fraction and exponent; -EINVAL otherwise, -ERANGE outside of int64. */
 IICP_API int iicp_json_int(const struct iicp_json *number, int64_t *ret);
+/* -EINVAL: no number; -ERANGE: too large for a double. */
 IICP_API int iicp_json_double(const struct iicp_json *number, double *ret);
 
 #ifdef __cplusplus

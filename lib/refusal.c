@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <iicp/envelope.h>
+#include <iicp/refusal.h>
+
+struct entry {
+        struct iicp_refusal_info info;
+        const char *reason; /* where the case itself fixes it */
+};
+
+static const struct entry table[IICP_REFUSE_MAX_] = {
+        [IICP_REFUSE_INVALID_HTTP_BODY] = {{400, "invalid_http_body", NULL,
+                "the request body is not one well-formed JSON object"}, NULL},
+        [IICP_REFUSE_UNAUTHORIZED] = {{401, "unauthorized", NULL,
+                "credentials are missing or not valid"}, NULL},
+        [IICP_REFUSE_FORBIDDEN] = {{403, "forbidden", NULL,
+                "this operation is not allowed"}, NULL},
+        [IICP_REFUSE_TOOL_EXECUTION] = {{403, "tool_execution_denied", NULL,
+                "this node executes no tools"}, NULL},
+        [IICP_REFUSE_POLICY] = {{403, "IICP-POLICY-001", "IICP-POLICY-001",
+                "the intent is refused by the policy of this node"}, NULL},
+        [IICP_REFUSE_COORDINATOR_REPUTATION] = {{403, "IICP-E020", "IICP-E020",
+                "the reputation of the coordinator is below the floor of this node"}, NULL},
+        [IICP_REFUSE_MODEL_NOT_FOUND] = {{404, "model_not_found", "IICP-E029",
+                "the requested model is not served by this node"}, NULL},
+        [IICP_REFUSE_NOT_FOUND] = {{404, "not_found", NULL,
+                "no such resource"}, NULL},
+        [IICP_REFUSE_UNKNOWN_TASK] = {{404, "unknown_task", NULL,
+                "no such task"}, NULL},
+        [IICP_REFUSE_METHOD] = {{405, "method_not_allowed", NULL,
+                "the resource does not support this method"}, NULL},
+        [IICP_REFUSE_DUPLICATE_TASK] = {{409, "conflict", "IICP-E010",
+                "a task with this task_id was accepted before"}, "duplicate_task"},
+        [IICP_REFUSE_REPLAY] = {{409, "conflict", "IICP-E011",
+                "this nonce was used before"}, "replay_detected"},
+        [IICP_REFUSE_TOO_LARGE] = {{413, "request_too_large", NULL,
+                "the request body is larger than the limit"}, NULL},
+        [IICP_REFUSE_MEDIA_TYPE] = {{415, "unsupported_media_type", NULL,
+                "the request body must be JSON"}, NULL},
+        [IICP_REFUSE_MEDIA_TYPE_CBOR] = {{415, "unsupported_media_type", NULL,
+                "CBOR encoding not supported"}, NULL},
+        [IICP_REFUSE_CONTENT_ENCODING] = {{415, "unsupported_content_encoding", NULL,
+                "only the identity content encoding is supported"}, NULL},
+        [IICP_REFUSE_MISDIRECTED] = {{421, "misdirected_request", NULL,
+                "this listener does not serve the requested host"}, NULL},
+        [IICP_REFUSE_VALIDATION] = {{422, "validation_error", NULL,
+                "a member of the request is missing or not valid"}, NULL},
+        [IICP_REFUSE_UNKNOWN_INTENT] = {{422, "unknown_intent", NULL,
+                "the intent is not served by this node"}, NULL},
+        [IICP_REFUSE_UNSUPPORTED_PROFILE] = {{422, "unsupported_profile", NULL,
+                "a required profile is not supported"}, NULL},
+        [IICP_REFUSE_CIP_FIELDS] = {{422, "IICP-E028", "IICP-E028",
+                "cooperative inference members or intent modifiers are not acceptable"}, NULL},
+        [IICP_REFUSE_CIP_REPLICAS] = {{422, "IICP-E025", "IICP-E025",
+                "the number of replicas is not acceptable"}, NULL},
+        [IICP_REFUSE_CX] = {{422, "IICP-E050", "IICP-E050",
+                "the encrypted payload cannot be accepted"}, NULL},
+        [IICP_REFUSE_CAPACITY] = {{429, "capacity_exceeded", "IICP-E021",
+                "no free slot"}, NULL},
+        [IICP_REFUSE_RATE_LIMITED] = {{429, "rate_limited", "IICP-E023",
+                "too many requests from this origin"}, NULL},
+        [IICP_REFUSE_AUTH_RATE_LIMITED] = {{429, "rate_limited", NULL,
+                "too many failed authentications from this address"}, NULL},
+        [IICP_REFUSE_HEADER_TOO_LARGE] = {{431, "request_header_too_large", NULL,
+                "the request head is larger than the limit"}, NULL},
+        [IICP_REFUSE_RESPONSE_TOO_LARGE] = {{500, "response_too_large", NULL,
+                "the answer is larger than the limit"}, NULL},
+        [IICP_REFUSE_INTERNAL] = {{500, "internal_error", NULL,
+                "the node failed to process the request"}, NULL},
+        [IICP_REFUSE_BACKEND] = {{502, "backend_error", NULL,
+                "the inference backend failed to answer the task"}, NULL},
+        [IICP_REFUSE_BUSY] = {{503, "IICP-E024", "IICP-E024",
+                "the node does not accept tasks at the moment"}, NULL},
+        [IICP_REFUSE_CIP_CAPACITY] = {{503, "IICP-E021", "IICP-E021",
+                "no free slot for cooperative inference"}, "capacity_exhausted"},
+        [IICP_REFUSE_TIMEOUT] = {{504, "task_timeout", "IICP-E006",
+                "the time budget of the task is used up"}, NULL},
+};
+
+/* A refusal without a table row must not reach the wire as a success. */
+static const struct entry *find(enum iicp_refusal_id id) {
+        if (id <= IICP_REFUSE_NONE || id >= IICP_REFUSE_MAX_)
+                id = IICP_REFUSE_INTERNAL;
+        return &table[id];
+}
+
+const struct iicp_refusal_info *iicp_refusal_info(enum iicp_refusal_id id) {
+        return &find(id)->info;
+}
+
+static void add_member(struct iicp_buf *out, const char *name, const char *value) {
+        if (!value)
+                return;
+        iicp_buf_puts(out, ",\"");
+        iicp_buf_puts(out, name);
+        iicp_buf_puts(out, "\":");
+        iicp_buf_json_str(out, iicp_str(value));
+}
+
+static void add_error(const struct iicp_refusal *r, struct iicp_buf *out) {
+        const struct entry *e = find(r->id);
+
+        iicp_buf_puts(out, "\"error\":{\"code\":");
+        iicp_buf_json_str(out, iicp_str(e->info.code));
+        add_member(out, "message", e->info.message);
+        add_member(out, "iicp_code", e->info.iicp_code);
+        add_member(out, "field", r->field);
+        add_member(out, "reason", r->reason ? r->reason : e->reason);
+        add_member(out, "profile", r->profile);
+        add_member(out, "detail_code", r->detail_code);
+        add_member(out, "category", r->category);
+        add_member(out, "rule_id", r->rule_id);
+        add_member(out, "qos_class", r->qos_class);
+        if (r->retry_after_ms > 0)
+                iicp_buf_printf(out, ",\"retry_after_ms\":%lld", (long long) r->retry_after_ms);
+        iicp_buf_puts(out, "}");
+}
+
+void iicp_refusal_body(const struct iicp_refusal *r, struct iicp_buf *out) {
+        iicp_buf_puts(out, "{");
+        add_error(r, out);
+        iicp_buf_puts(out, "}");
+}
+
+void iicp_refusal_task_body(const struct iicp_refusal *r, struct iicp_str task_id, int64_t latency_ms,
+                            struct iicp_buf *out) {
+        if (r->id == IICP_REFUSE_MEDIA_TYPE_CBOR) {
+                /* the text fixes this body to the byte, on every resource [iicp-cbor-wire 2.2] */
+                iicp_refusal_body(r, out);
+                return;
+        }
+        iicp_buf_puts(out, "{\"task_id\":");
+        if (task_id.p && task_id.n <= IICP_TASK_ID_ECHO_MAX)
+                iicp_buf_json_str(out, task_id);
+        else
+                iicp_buf_puts(out, "null");
+        iicp_buf_puts(out, ",\"status\":");
+        iicp_buf_puts(out, find(r->id)->info.status == 504 ? "\"timeout\"" : "\"error\"");
+        iicp_buf_puts(out, ",\"result\":null,");
+        add_error(r, out);
+        if (latency_ms >= 0)
+                iicp_buf_printf(out, ",\"metrics\":{\"latency_ms\":%lld}", (long long) latency_ms);
+        iicp_buf_puts(out, "}");
+}
+
+int64_t iicp_refusal_retry_after_s(const struct iicp_refusal *r) {
+        if (r->retry_after_ms <= 0)
+                return 0;
+        return r->retry_after_ms / 1000 + (r->retry_after_ms % 1000 != 0);
+}
