@@ -27,7 +27,11 @@ struct health {
 };
 void health_classify(const struct health_facts *f, struct health *ret);
 
+const char *health_liveness_name(enum health_liveness l);
+const char *health_readiness_name(enum health_readiness r);
+
 struct node;
+/* Facts of the running node, gathered and classified. */
 void health_of(struct node *n, struct health *ret);
 
 #endif

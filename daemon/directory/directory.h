@@ -7,6 +7,7 @@
 
 #include <iicp/buf.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct node;
 struct directory;
@@ -34,6 +35,10 @@ void directory_reregister(struct directory *d);
 void directory_stop(struct directory *d, void (*fn)(void *arg), void *arg);
 /* DELETE now; fn gets the outcome. */
 void directory_deregister(struct directory *d, void (*fn)(void *arg, bool ok), void *arg);
+
+/* Since the last tick of the heartbeat (before or after its call), milliseconds: supervisor
+ * progress of 02 section 13.1. 0 while nothing is to be registered. */
+uint64_t directory_progress_age_ms(const struct directory *d);
 
 enum directory_state directory_state(const struct directory *d);
 const char *directory_why(const struct directory *d); /* one sentence, "" when registered */

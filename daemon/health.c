@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "health.h"
+
+#include "node.h"
+#include "notify.h"
+
+#define RUNTIME_STALE_MS 30000     /* [02 section 13.1] */
+#define SUPERVISOR_STALE_MS 120000
+
+static void reason(struct health *h, bool applies, const char *word) {
+        if (applies)
+                h->reasons[h->n_reasons++] = word;
+}
+
+static void one(struct health *h, enum health_liveness liveness, const char *word) {
+        h->liveness = liveness;
+        h->readiness = HEALTH_NOT_READY;
+        reason(h, true, word);
+}
+
+void health_classify(const struct health_facts *f, struct health *ret) {
+        struct health h = {.liveness = HEALTH_LIVE, .readiness = HEALTH_READY};
+        unsigned blocking;
+
+        if (f->lifecycle == NODE_STARTING)
+                one(&h, HEALTH_STARTING, "STARTING");
+        else if (f->runtime_age_ms > RUNTIME_STALE_MS)
+                one(&h, HEALTH_NOT_LIVE, "RUNTIME_PROGRESS_STALE");
+        else if (f->supervisor_required && f->supervisor_age_ms > SUPERVISOR_STALE_MS)
+                one(&h, HEALTH_NOT_LIVE, "SUPERVISOR_PROGRESS_STALE");
+        else if (f->lifecycle == NODE_STOPPING)
+                one(&h, HEALTH_LIVE, "STOPPING");
+        else {
+                reason(&h, f->provider_unavailable, "PROVIDER_UNAVAILABLE");
+                reason(&h, f->no_capacity, "NO_CAPACITY");
+                reason(&h, f->routing_unavailable, "ROUTING_UNAVAILABLE");
+                blocking = h.n_reasons;
+                reason(&h, f->tunnel_recovering, "TUNNEL_RECOVERING");
+                reason(&h, f->directory_unavailable, "DIRECTORY_UNAVAILABLE");
+                reason(&h, f->dns_unavailable, "DNS_UNAVAILABLE");
+                reason(&h, f->internet_unavailable, "INTERNET_UNAVAILABLE");
+                if (blocking > 0)
+                        h.readiness = HEALTH_NOT_READY;
+                else if (h.n_reasons > 0)
+                        h.readiness = HEALTH_DEGRADED;
+        }
+        *ret = h;
+}
+
+const char *health_liveness_name(enum health_liveness l) {
+        return l == HEALTH_LIVE ? "live" : l == HEALTH_NOT_LIVE ? "not_live" : "starting";
+}
+
+const char *health_readiness_name(enum health_readiness r) {
+        return r == HEALTH_READY ? "ready" : r == HEALTH_DEGRADED ? "degraded" : "not_ready";
+}
+
+void health_of(struct node *n, struct health *ret) {
+        bool registers = n->config->directory_register && directory_state(n->directory) != DIRECTORY_LEFT;
+        struct health_facts f = {
+                .lifecycle = (int) n->phase,
+                .runtime_age_ms = notify_loop_age_ms(n->notify),
+                .supervisor_required = registers && directory_state(n->directory) != DIRECTORY_OFF,
+                .supervisor_age_ms = directory_progress_age_ms(n->directory),
+                .provider_unavailable = backends_unavailable(n->backends),
+                .no_capacity = corridor_effective(n->corridor) == 0,
+                .routing_unavailable = registers && !node_endpoint(n, NULL),
+                .directory_unavailable = directory_state(n->directory) == DIRECTORY_UNAVAILABLE,
+        };
+
+        health_classify(&f, ret);
+}
