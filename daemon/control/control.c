@@ -27,6 +27,7 @@ struct control {
         struct event accept;
         struct MHD_Daemon *http;
         struct mhd_loop loop;
+        struct call *waiting;         /* the one request that waits for an outcome, or NULL */
 };
 
 /* One request on its way. */
@@ -37,7 +38,6 @@ struct call {
         struct iicp_buf body;
         struct MHD_Response *later;   /* answer of an outcome that was waited for */
         unsigned status;
-        bool started, waiting;
 };
 
 enum level { LEVEL_READ, LEVEL_OPERATE, LEVEL_ROOT };
@@ -240,7 +240,7 @@ static void control_resume(struct call *call, unsigned status, struct iicp_buf *
 
         call->later = MHD_create_response_from_buffer(n, body, MHD_RESPMEM_MUST_FREE);
         call->status = status;
-        call->waiting = false;
+        call->control->waiting = NULL;
         MHD_resume_connection(call->connection);
         mhd_loop_kick(&call->control->loop);
 }
@@ -279,9 +279,11 @@ static unsigned post_deregister(struct call *call, struct iicp_buf *out) {
         if (!names_this_node(call))
                 return fault(out, 422, "wrong_node", "node_id_prefix is not the start of this node's id",
                              "iicpctl status shows the id");
+        if (call->control->waiting)
+                return fault(out, 409, "conflict", "a deregistration is under way", "wait for it");
         audit(call, "deregister");
         MHD_suspend_connection(call->connection);
-        call->waiting = true;
+        call->control->waiting = call;
         directory_deregister(n->directory, deregistered, call);
         return 0;
 }
@@ -541,6 +543,11 @@ struct control *control_free(struct control *c) {
         if (event_initialized(&c->accept))
                 event_del(&c->accept);
         mhd_loop_done(&c->loop);
+        /* A daemon must not be stopped with suspended connections. */
+        if (c->waiting) {
+                MHD_resume_connection(c->waiting->connection);
+                MHD_run(c->http);
+        }
         if (c->http)
                 MHD_stop_daemon(c->http);
         if (c->fd >= 0)
