@@ -4,7 +4,9 @@
 
 /* Byte scanning that JSON reader and JSON writer share; not installed. */
 
-#include <iicp/base.h>
+#include <errno.h>
+
+#include <iicp/json.h>
 
 #define SWAR_ONES 0x0101010101010101ULL
 #define SWAR_HIGH 0x8080808080808080ULL
@@ -63,6 +65,29 @@ static inline size_t utf8_sequence(const char *s, const char *end) {
                 return 4;
         }
         return 0;
+}
+
+/* iicp_json_is for a literal, without a call in the usual case. */
+#define json_name_is(name, literal)                                                                  \
+        ((name)->escaped ? iicp_json_is((name), (literal))                                           \
+                         : (name)->text.n == sizeof(literal) - 1 &&                                  \
+                                   memcmp((name)->text.p, (literal), sizeof(literal) - 1) == 0)
+
+/* An integer of at least 1, or nothing; false if it is something else. What int64 cannot hold
+ * becomes the largest. */
+static inline bool json_take_count(const struct iicp_json *v, int64_t *ret) {
+        int64_t n;
+        int r;
+
+        if (v->type == IICP_JSON_NONE || v->type == IICP_JSON_NULL)
+                return true;
+        r = iicp_json_int(v, &n);
+        if (r == -ERANGE && v->text.p[0] != '-')
+                n = INT64_MAX;
+        else if (r < 0 || n < 1)
+                return false;
+        *ret = n;
+        return true;
 }
 
 #endif

@@ -47,8 +47,9 @@ enum iicp_envelope_flags {
 /* Step 3 of admission: the body is one JSON object within the bounds. 0, or -EBADMSG
  * (400 invalid_http_body), -ENOMEM. On failure *ret is empty. Free with iicp_envelope_free. */
 IICP_API int iicp_envelope_parse(struct iicp_str body, struct iicp_envelope *ret);
-/* Step 5: types, ranges, URN grammar, presence of payload or iicp_conf. Returns false and fills
- * *refusal on the first fault. Decisions about encryption (05 section 3.6) are not made here. */
+/* Step 5: types, ranges, URN grammar, presence of payload or iicp_conf; the last one is judged last
+ * (field "payload"). An optional member that is null counts as absent, but for nonce and
+ * timeout_ms. Returns false and fills *refusal on the first fault. Decisions about encryption (05 section 3.6) are not made here. */
 IICP_API bool iicp_envelope_check(struct iicp_envelope *e, unsigned flags, struct iicp_refusal *refusal);
 IICP_API void iicp_envelope_free(struct iicp_envelope *e);
 

@@ -42,6 +42,7 @@ struct iicp_payload {
         bool has_n;                /* n > 1 */
         bool has_logprobs;
         bool has_tools;
+        bool has_developer;        /* a message has the role that becomes "system" */
 };
 
 enum iicp_payload_flags {
@@ -65,7 +66,8 @@ struct iicp_payload_rewrite {
 IICP_API void iicp_payload_write(const struct iicp_intent *intent, const struct iicp_payload *payload,
                                  const struct iicp_payload_rewrite *how, struct iicp_buf *out);
 
-/* Equal, or equal up to the first ':' when either side has no tag; ":latest" counts as no tag. */
+/* Equal, or equal up to the first ':' when either side has no tag; ":latest" counts as no tag.
+ * Nothing matches an empty name. [02 sections 9.4, 10.10] */
 IICP_API bool iicp_model_match(struct iicp_str a, struct iicp_str b);
 
 #ifdef __cplusplus
