@@ -18,5 +18,4 @@ install-systemd:
 	$(INSTALL_DATA) $(top_srcdir)/systemd/iicpd.tmpfiles '$(DESTDIR)$(tmpfilesdir)/iicpd.conf'
 uninstall-systemd:
 	rm -f '$(DESTDIR)$(sysusersdir)/iicpd.conf' '$(DESTDIR)$(tmpfilesdir)/iicpd.conf'
-.PHONY: install-systemd uninstall-systemd
 endif

@@ -1,1 +1,41 @@
-# tests/fuzz
+# Fuzz targets. With --enable-fuzzing (clang): `make fuzzers`, run by .ci/run from the corpus in the
+# tree. Otherwise each target is a test that replays its corpus.
+FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn
+
+FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
+FUZZ_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/fuzz
+FUZZ_CFLAGS = $(daemon_libiicpd_la_CFLAGS)
+if FUZZING
+FUZZ_MAIN =
+FUZZ_LINKER = $(AM_LDFLAGS) -fsanitize=fuzzer
+else
+FUZZ_MAIN = tests/fuzz/replay.c
+FUZZ_LINKER = $(AM_LDFLAGS)
+check_PROGRAMS += $(FUZZERS)
+TESTS += $(FUZZERS)
+endif
+
+tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz-json.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_json_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_json_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_json_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_json_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_envelope_SOURCES = tests/fuzz/fuzz-envelope.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_envelope_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_envelope_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_envelope_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_envelope_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_urn_SOURCES = tests/fuzz/fuzz-urn.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_urn_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_urn_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_urn_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_urn_LDADD = $(FUZZ_LIB)
+
+EXTRA_PROGRAMS += $(FUZZERS)
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c
+
+fuzzers: $(FUZZERS)
+print-fuzzers:
+	@echo $(FUZZERS)
