@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPCTL_H
+#define IICPCTL_H
+
+/* The control program: a thin client of the daemon's Unix socket. It reads and writes no state of
+ * its own. [operator design 3.3, 3.4, 6] */
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+enum exit_code {
+        EXIT_DONE = 0,
+        EXIT_REFUSED = 1,        /* the daemon refused, or it failed */
+        EXIT_USAGE = 2,
+        EXIT_NOT_RUNNING = 3,
+        EXIT_PERMISSION = 4,
+        EXIT_NO_ANSWER = 5,
+        EXIT_DEGRADED = 10,
+        EXIT_NOT_READY = 11,
+        EXIT_WAIT = 12,
+};
+
+struct options {
+        const char *socket;      /* path */
+        long timeout_s;
+        bool json, verbose, colour, utf8;
+};
+
+struct answer {
+        long status;             /* HTTP, 0 = none */
+        char *text;
+        json_object *doc;        /* NULL when it is no JSON */
+};
+
+/* One request. EXIT_DONE when there is an answer, whatever its status; otherwise the exit code,
+ * with the reason already told (as JSON under --json). */
+int call(const struct options *o, const char *method, const char *path, const char *body, struct answer *ret);
+void answer_done(struct answer *a);
+/* Tells {"error":{...}} of an answer; returns EXIT_REFUSED or EXIT_PERMISSION. */
+int tell_refusal(const struct options *o, const struct answer *a);
+/* The same form for what went wrong on this side. */
+void tell_error(const struct options *o, const char *code, const char *message, const char *todo);
+
+/* Text views. */
+void render_status(const struct options *o, json_object *doc);
+void render_tasks(const struct options *o, json_object *doc);
+void render_backends(const struct options *o, json_object *doc);
+void render_models(const struct options *o, json_object *doc);
+void render_directory(const struct options *o, json_object *doc);
+void render_config(const struct options *o, json_object *doc, const char *key, bool changed);
+void render_reload(const struct options *o, json_object *doc);
+/* Member of an object as text, "" when it is not there. */
+const char *text_of(json_object *o, const char *name);
+
+#endif

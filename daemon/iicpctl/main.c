@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "iicpctl.h"
+
+#include "build-config.h"
+#include "util.h"
+
+#include <getopt.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define SOCKET_DEFAULT "/run/iicpd/control.sock"
+#define TIMEOUT_S 30
+#define WAIT_S 600 /* drain --wait: the longest drain time that can be configured */
+
+struct command {
+        const char *name, *args, *help;
+        int (*fn)(const struct options *o, int argc, char **argv);
+};
+
+/* Reads a document and shows it by `render`, or as it is under --json. */
+static int show(const struct options *o, const char *path, void (*render)(const struct options *, json_object *)) {
+        struct answer a;
+        int r = call(o, "GET", path, NULL, &a);
+
+        if (r != EXIT_DONE)
+                return r;
+        if (a.status != 200 || !a.doc)
+                r = tell_refusal(o, &a);
+        else if (o->json)
+                puts(a.text);
+        else
+                render(o, a.doc);
+        answer_done(&a);
+        return r;
+}
+
+static int no_more(const struct options *o, int argc, char **argv) {
+        char message[128];
+
+        if (argc == 0)
+                return EXIT_DONE;
+        snprintf(message, sizeof(message), "unexpected argument '%.64s'", argv[0]);
+        tell_error(o, "usage", message, "iicpctl --help");
+        return EXIT_USAGE;
+}
+
+static int state_code(const char *state) {
+        if (strcmp(state, "ready") == 0)
+                return EXIT_DONE;
+        return strcmp(state, "degraded") == 0 ? EXIT_DEGRADED : EXIT_NOT_READY;
+}
+
+static int cmd_status(const struct options *o, int argc, char **argv) {
+        struct answer a;
+        int r = no_more(o, argc, argv);
+
+        if (r == EXIT_DONE)
+                r = call(o, "GET", "/v1/status", NULL, &a);
+        if (r != EXIT_DONE)
+                return r;
+        if (a.status != 200 || !a.doc)
+                r = tell_refusal(o, &a);
+        else {
+                if (o->json)
+                        puts(a.text);
+                else
+                        render_status(o, a.doc);
+                r = state_code(text_of(a.doc, "state"));
+        }
+        answer_done(&a);
+        return r;
+}
+
+static int cmd_tasks(const struct options *o, int argc, char **argv) {
+        int r = no_more(o, argc, argv);
+
+        return r ? r : show(o, "/v1/tasks", render_tasks);
+}
+
+static int cmd_backends(const struct options *o, int argc, char **argv) {
+        int r = no_more(o, argc, argv);
+
+        return r ? r : show(o, "/v1/backends", render_backends);
+}
+
+static int cmd_models(const struct options *o, int argc, char **argv) {
+        int r = no_more(o, argc, argv);
+
+        return r ? r : show(o, "/v1/models", render_models);
+}
+
+static int cmd_directory(const struct options *o, int argc, char **argv) {
+        int r = no_more(o, argc, argv);
+
+        return r ? r : show(o, "/v1/directory", render_directory);
+}
+
+static int cmd_metrics(const struct options *o, int argc, char **argv) {
+        struct answer a;
+        int r = no_more(o, argc, argv);
+
+        if (r == EXIT_DONE)
+                r = call(o, "GET", "/v1/metrics", NULL, &a);
+        if (r != EXIT_DONE)
+                return r;
+        if (a.status == 200)
+                fputs(a.text ? a.text : "", stdout);
+        else
+                r = tell_refusal(o, &a);
+        answer_done(&a);
+        return r;
+}
+
+static bool has_key(json_object *doc, const char *key) {
+        json_object *list = NULL;
+
+        json_object_object_get_ex(doc, "keys", &list);
+        for (size_t i = 0; list && i < json_object_array_length(list); i++)
+                if (strcmp(text_of(json_object_array_get_idx(list, i), "key"), key) == 0)
+                        return true;
+        return false;
+}
+
+static int cmd_config(const struct options *o, int argc, char **argv) {
+        bool changed = argc > 0 && strcmp(argv[0], "--changed") == 0;
+        const char *key = argc > 0 && !changed ? argv[0] : NULL;
+        struct answer a;
+        int r = no_more(o, MAX(argc - 1, 0), argv + 1);
+
+        if (r == EXIT_DONE)
+                r = call(o, "GET", "/v1/config", NULL, &a);
+        if (r != EXIT_DONE)
+                return r;
+        if (a.status != 200 || !a.doc)
+                r = tell_refusal(o, &a);
+        else if (key && !has_key(a.doc, key)) {
+                tell_error(o, "unknown_key", "no such key", "iicpctl config lists them all");
+                r = EXIT_REFUSED;
+        } else if (o->json)
+                puts(a.text);
+        else
+                render_config(o, a.doc, key, changed);
+        answer_done(&a);
+        return r;
+}
+
+static int change(const struct options *o, const char *path, const char *body, struct answer *ret) {
+        int r = call(o, "POST", path, body, ret);
+
+        if (r != EXIT_DONE)
+                return r;
+        if (ret->status == 200 && ret->doc)
+                return EXIT_DONE;
+        return EXIT_REFUSED;
+}
+
+static int cmd_reload(const struct options *o, int argc, char **argv) {
+        struct answer a = {0};
+        int r = no_more(o, argc, argv);
+
+        if (r == EXIT_DONE)
+                r = change(o, "/v1/reload", "{}", &a);
+        if (a.doc && json_object_object_get(a.doc, "problems")) {
+                if (o->json)
+                        puts(a.text);
+                else
+                        render_reload(o, a.doc);
+        } else if (a.status)
+                r = tell_refusal(o, &a);
+        answer_done(&a);
+        return r;
+}
+
+static void pause_ms(int ms) {
+        poll(NULL, 0, ms);
+}
+
+/* Counts running tasks down; one line at a terminal, first and last otherwise. */
+static int wait_drained(const struct options *o) {
+        time_t end = time(NULL) + WAIT_S;
+        long running = -1;
+
+        while (time(NULL) < end) {
+                json_object *tasks = NULL;
+                struct answer a;
+                long now;
+                int r = call(o, "GET", "/v1/status", NULL, &a);
+
+                if (r != EXIT_DONE)
+                        return r;
+                json_object_object_get_ex(a.doc, "tasks", &tasks);
+                now = strtol(text_of(tasks, "active"), NULL, 10);
+                answer_done(&a);
+                if (now != running && !o->json)
+                        fprintf(stderr, "%ld task%s left\n", now, now == 1 ? "" : "s");
+                running = now;
+                if (now == 0)
+                        return EXIT_DONE;
+                pause_ms(200);
+        }
+        tell_error(o, "wait", "tasks still run", "iicpctl tasks");
+        return EXIT_WAIT;
+}
+
+static int cmd_drain(const struct options *o, int argc, char **argv) {
+        bool wait = argc > 0 && strcmp(argv[0], "--wait") == 0;
+        struct answer a = {0};
+        int r = no_more(o, argc - (wait ? 1 : 0), argv + (wait ? 1 : 0));
+
+        if (r == EXIT_DONE)
+                r = change(o, "/v1/drain", "{}", &a);
+        if (r == EXIT_DONE && o->json)
+                puts(a.text);
+        else if (r == EXIT_DONE)
+                printf("draining: no new tasks, %s running; iicpctl undrain takes it back\n", text_of(a.doc, "running"));
+        else if (a.status)
+                r = tell_refusal(o, &a);
+        answer_done(&a);
+        return r == EXIT_DONE && wait ? wait_drained(o) : r;
+}
+
+static int simple_change(const struct options *o, const char *path, const char *body, const char *done) {
+        struct answer a = {0};
+        int r = change(o, path, body, &a);
+
+        if (r == EXIT_DONE)
+                puts(o->json ? a.text : done);
+        else if (a.status)
+                r = tell_refusal(o, &a);
+        answer_done(&a);
+        return r;
+}
+
+static int cmd_undrain(const struct options *o, int argc, char **argv) {
+        int r = no_more(o, argc, argv);
+
+        return r ? r : simple_change(o, "/v1/undrain", "{}", "taking tasks again");
+}
+
+static int cmd_reregister(const struct options *o, int argc, char **argv) {
+        int r = no_more(o, argc, argv);
+
+        return r ? r : simple_change(o, "/v1/reregister", "{}", "asked; iicpctl directory shows the outcome");
+}
+
+static int cmd_deregister(const struct options *o, int argc, char **argv) {
+        json_object *body;
+        int r;
+
+        if (argc != 2 || strcmp(argv[0], "--yes-id") != 0) {
+                tell_error(o, "usage", "leaving the directory loses this node's reputation",
+                           "iicpctl deregister --yes-id FIRST-8-CHARACTERS-OF-THE-NODE-ID");
+                return EXIT_USAGE;
+        }
+        body = json_object_new_object();
+        json_object_object_add(body, "node_id_prefix", json_object_new_string(argv[1]));
+        r = simple_change(o, "/v1/deregister", json_object_to_json_string(body), "left the directory");
+        json_object_put(body);
+        return r;
+}
+
+static int cmd_version(const struct options *o, int argc, char **argv) {
+        struct answer a;
+        int r = no_more(o, argc, argv);
+
+        if (r != EXIT_DONE)
+                return r;
+        if (!o->json)
+                printf("iicpctl %s\n", PACKAGE_VERSION);
+        r = call(o, "GET", "/v1/version", NULL, &a);
+        if (r != EXIT_DONE)
+                return r;
+        if (o->json)
+                puts(a.text);
+        else
+                printf("iicpd %s (running)\n", text_of(a.doc, "version"));
+        answer_done(&a);
+        return r;
+}
+
+static const struct command commands[] = {
+        {"status", "", "what the node is doing, and why it is not", cmd_status},
+        {"tasks", "", "running and waiting tasks", cmd_tasks},
+        {"backends", "", "inference servers and their state", cmd_backends},
+        {"models", "", "models and who serves them", cmd_models},
+        {"directory", "", "registration and heartbeat", cmd_directory},
+        {"config", "[KEY | --changed]", "effective settings and where each comes from", cmd_config},
+        {"metrics", "", "Prometheus text", cmd_metrics},
+        {"reload", "", "read the configuration again, or say why not", cmd_reload},
+        {"drain", "[--wait]", "take no new tasks, finish the running ones", cmd_drain},
+        {"undrain", "", "take tasks again", cmd_undrain},
+        {"reregister", "", "register at the directory again", cmd_reregister},
+        {"deregister", "--yes-id ID", "leave the directory (reputation is lost)", cmd_deregister},
+        {"version", "", "versions of this program and of the daemon", cmd_version},
+};
+
+static void help(FILE *f) {
+        fprintf(f, "iicpctl [-s SOCKET] [--json] [--color=WHEN] [-t SECONDS] COMMAND\n\n");
+        for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+                fprintf(f, "  %-11s %-18s %s\n", commands[i].name, commands[i].args, commands[i].help);
+        fprintf(f, "\nExit: 0 done, ready; 1 refused or failed; 2 usage; 3 not running; 4 no permission;\n"
+                   "5 no answer; 10 degraded; 11 not ready, starting, draining; 12 wait ran out\n\n"
+                   "  iicpctl status --json | jq -r .state\n"
+                   "  iicpctl drain --wait && systemctl stop iicpd\n"
+                   "  iicpctl config limits.max_concurrent\n");
+}
+
+static unsigned distance(const char *a, const char *b) {
+        unsigned row[32];
+        size_t nb = MIN(strlen(b), ARRAY_SIZE(row) - 1);
+
+        for (size_t j = 0; j <= nb; j++)
+                row[j] = (unsigned) j;
+        for (size_t i = 1; a[i - 1]; i++) {
+                unsigned corner = row[0];
+
+                row[0] = (unsigned) i;
+                for (size_t j = 1; j <= nb; j++) {
+                        unsigned above = row[j], best = MIN(row[j - 1], above) + 1;
+
+                        row[j] = MIN(best, corner + (a[i - 1] != b[j - 1]));
+                        corner = above;
+                }
+        }
+        return row[nb];
+}
+
+static int unknown_command(const struct options *o, const char *name) {
+        const char *near = NULL;
+        unsigned best = 3;
+        char message[96], todo[96];
+
+        for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+                unsigned d = distance(name, commands[i].name);
+
+                if (d < best) {
+                        best = d;
+                        near = commands[i].name;
+                }
+        }
+        snprintf(message, sizeof(message), "unknown command '%.32s'", name);
+        snprintf(todo, sizeof(todo), near ? "did you mean '%s'?" : "iicpctl --help", near);
+        tell_error(o, "usage", message, todo);
+        return EXIT_USAGE;
+}
+
+/* --color, NO_COLOR, CLICOLOR_FORCE, TERM, terminal, in this order. */
+static bool wants_colour(const char *when) {
+        const char *no = getenv("NO_COLOR"), *force = getenv("CLICOLOR_FORCE"), *term = getenv("TERM");
+
+        if (when && strcmp(when, "auto") != 0)
+                return strcmp(when, "always") == 0;
+        if (no && no[0])
+                return false;
+        if (force && force[0] && strcmp(force, "0") != 0)
+                return true;
+        return term && strcmp(term, "dumb") != 0 && isatty(STDOUT_FILENO);
+}
+
+/* The daemon of the system; of a plain user without one, their own. */
+static const char *default_socket(char *out, size_t cap) {
+        const char *home = getenv("HOME");
+
+        if (geteuid() != 0 && home && access(SOCKET_DEFAULT, F_OK) < 0) {
+                snprintf(out, cap, "%s/.iicp/run/iicpd/control.sock", home);
+                if (access(out, F_OK) == 0)
+                        return out;
+        }
+        return SOCKET_DEFAULT;
+}
+
+int main(int argc, char **argv) {
+        static const struct option longs[] = {
+                {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
+                {"color", required_argument, NULL, 'c'},  {"timeout", required_argument, NULL, 't'},
+                {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'},
+                {NULL, 0, NULL, 0},
+        };
+        char own[256];
+        struct options o = {.timeout_s = TIMEOUT_S, .socket = default_socket(own, sizeof(own))};
+        const char *when = NULL;
+        int c, r;
+
+        setlocale(LC_ALL, "");
+        o.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+        while ((c = getopt_long(argc, argv, "+s:t:hV", longs, NULL)) >= 0)
+                switch (c) {
+                case 's': o.socket = optarg; break;
+                case 'j': o.json = true; break;
+                case 'c': when = optarg; break;
+                case 't': o.timeout_s = strtol(optarg, NULL, 10); break;
+                case 'h': help(stdout); return EXIT_DONE;
+                case 'V': printf("iicpctl %s\n", PACKAGE_VERSION); return EXIT_DONE;
+                default: help(stderr); return EXIT_USAGE;
+                }
+        /* --json may also stand behind the command. */
+        for (int i = optind; i < argc; i++)
+                if (strcmp(argv[i], "--json") == 0) {
+                        o.json = true;
+                        memmove(&argv[i], &argv[i + 1], (size_t) (argc - i) * sizeof(argv[0]));
+                        argc--;
+                        i--;
+                }
+        o.colour = wants_colour(when);
+        if (o.timeout_s < 1 || optind >= argc) {
+                help(stderr);
+                return EXIT_USAGE;
+        }
+        r = -1;
+        for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+                if (strcmp(commands[i].name, argv[optind]) == 0)
+                        r = commands[i].fn(&o, argc - optind - 1, argv + optind + 1);
+        if (r < 0)
+                r = unknown_command(&o, argv[optind]);
+        return fflush(stdout) == EOF ? EXIT_REFUSED : r;
+}
