@@ -14,6 +14,8 @@
 #define CONFIG_BACKENDS_MAX 32
 #define CONFIG_WINDOWS_MAX 48
 #define CONFIG_SECRET_MAX 65536 /* bytes of a secret file [05 section 9] */
+#define CONFIG_FILE_MAX ((size_t) 1024 * 1024) /* bytes of one configuration file */
+#define CONFIG_PROBLEMS_MAX 100 /* reported in one run; more would hide the first */
 
 /* A secret: reference as written, value once resolved. It has no printer. */
 struct secret {
@@ -36,7 +38,10 @@ struct config_backend {
         unsigned max_concurrent; /* 0 = limits.max_concurrent */
         bool allow_remote_media;
         int tls_min;         /* 12 or 13 */
+        struct config_origin *origins;
 };
+
+struct config_origin;
 
 enum config_auth_mode { AUTH_OPEN, AUTH_REQUIRED };
 
@@ -50,6 +55,7 @@ struct config {
         /* directory */
         char *directory_url; /* normalised base */
         bool directory_allow_http, directory_register;
+        char *directory_local_discovery; /* "no", nothing else yet */
         char *directory_ca_file;
         char **directory_redirect_origins;
         /* listen */
@@ -91,6 +97,8 @@ struct config {
         unsigned consumer_retries;
         uint64_t consumer_directory_timeout_ms;
         bool consumer_allow_private, consumer_allow_plaintext;
+        /* where each value comes from, in the order of the table */
+        struct config_origin *origins;
 };
 
 enum config_severity { CONFIG_ERROR, CONFIG_WARNING };
@@ -102,6 +110,7 @@ struct config_problem {
         unsigned line, column; /* 0 = none */
         char *text;          /* one line */
         char *excerpt;       /* two lines with marker, or NULL */
+        unsigned rank;       /* order of the sources */
 };
 struct config_problems {
         struct config_problem *v;
@@ -110,6 +119,8 @@ struct config_problems {
 
 struct config_source {
         const char *path;    /* file; NULL = none */
+        const char *user_path; /* iicp: read before that one, and it wins; NULL = none */
+        struct iicp_str text;  /* instead of a file, named by path; absent = read the file */
         bool path_required;  /* --config was given: a missing file is an error */
         char *const *environ_; /* environment to read */
         char *const *options;  /* -o section.key=value, NULL-terminated, may be NULL */
@@ -121,13 +132,14 @@ struct config_source {
 struct config *config_load(const struct config_source *source, struct config_problems *problems);
 struct config *config_free(struct config *c);
 void config_problems_print(const struct config_problems *p, FILE *f);
+void config_problems_json(const struct config_problems *p, struct iicp_buf *out);
 void config_problems_free(struct config_problems *p);
 
 /* ---- views of the table ---- */
 /* Effective values with origin: "KEY  VALUE  FROM" text or JSON. Secrets show their reference. */
 void config_print(const struct config *c, bool changed_only, FILE *f);
 void config_json(const struct config *c, struct iicp_buf *out);
-/* Generators of conf/iicp.conf and the key part of iicp.conf(5). */
+/* Generators of conf/iicp.conf and of iicp.conf(5). */
 void config_write_sample(FILE *f);
 void config_write_manual(FILE *f);
 /* One key's paragraph, false if unknown. */

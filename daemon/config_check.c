@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config_table.h"
+
+#include "util.h"
+
+#include <iicp/endpoint.h>
+#include <stdio.h>
+
+/* Defaults that depend on other keys or on how we were started, and rules between keys. */
+
+static void set_text(char **place, const char *text) {
+        if (!*place && text)
+                *place = strdup(text);
+}
+
+static void set_joined(char **place, const char *a, const char *b) {
+        char *text;
+
+        if (!*place && asprintf(&text, "%s%s", a, b) >= 0)
+                *place = text;
+}
+
+static void derive_paths(struct config *c, char *const *env) {
+        const char *state = environment_get(env, "STATE_DIRECTORY"), *run = environment_get(env, "RUNTIME_DIRECTORY");
+        const char *home = environment_get(env, "HOME");
+        bool user = geteuid() != 0 && home && *home == '/';
+        char first[4096];
+
+        if (state) {
+                /* a list with colons when the unit names several */
+                snprintf(first, sizeof first, "%.*s", (int) MIN(strcspn(state, ":"), sizeof first - 1), state);
+                set_text(&c->state_dir, first);
+        } else if (user) {
+                set_joined(&c->state_dir, home, "/.iicp");
+        }
+        set_text(&c->state_dir, "/var/lib/iicp");
+        if (run) {
+                snprintf(first, sizeof first, "%.*s", (int) MIN(strcspn(run, ":"), sizeof first - 1), run);
+                set_text(&c->runtime_dir, first);
+        } else if (user) {
+                snprintf(first, sizeof first, "%s/.iicp/run/", home);
+                set_joined(&c->runtime_dir, first, c->node_name ? c->node_name : "iicpd");
+        }
+        set_text(&c->runtime_dir, "/run/iicpd");
+        if (c->runtime_dir)
+                set_joined(&c->control_socket, c->runtime_dir, "/control.sock");
+}
+
+static const char *default_url(int type) {
+        switch ((enum config_backend_type) type) {
+        case BACKEND_VLLM: return "http://localhost:8000";
+        case BACKEND_LLAMACPP: return "http://localhost:8080";
+        case BACKEND_DEMO: return NULL;
+        case BACKEND_OPENAI_COMPAT:
+        case BACKEND_OLLAMA: break;
+        }
+        return "http://localhost:11434";
+}
+
+static void derive_backends(struct config *c) {
+        if (!c->n_backends) {
+                struct config_backend *b = &c->backends[0];
+
+                b->name = strdup("default");
+                b->origins = calloc(config_n_keys, sizeof *b->origins);
+                b->type = BACKEND_OPENAI_COMPAT;
+                b->tls_min = 13;
+                if (b->name && b->origins)
+                        c->n_backends = 1;
+        }
+        for (size_t i = 0; i < c->n_backends; i++)
+                set_text(&c->backends[i].url, default_url(c->backends[i].type));
+}
+
+/* Secrets that the service manager passes need no key. */
+static void derive_credentials(struct config *c, const struct config_source *source) {
+        const char *dir = environment_get(source->environ_, "CREDENTIALS_DIRECTORY");
+        char path[4200], ref[80];
+
+        for (size_t i = 0; dir && source->resolve_secrets && i < config_n_keys; i++) {
+                const struct config_key *k = &config_keys[i];
+                struct secret *s;
+
+                if (!k->credential || (key_of_backend(k) && c->n_backends != 1))
+                        continue;
+                s = key_place(k, c, &c->backends[0]);
+                snprintf(path, sizeof path, "%s/%s", dir, k->credential);
+                if (s->ref || access(path, F_OK) < 0)
+                        continue;
+                snprintf(ref, sizeof ref, "credential:%s", k->credential);
+                s->ref = strdup(ref);
+        }
+}
+
+void config_derive(struct config *c, const struct config_source *source) {
+        derive_paths(c, source->environ_);
+        derive_backends(c);
+        derive_credentials(c, source);
+        if (c->public_endpoint && key_origin(key_find("listen", "port_strict"), c, NULL)->from == FROM_DEFAULT)
+                c->listen_port_strict = true;
+        if (!c->directory_redirect_origins && c->directory_url && !strcmp(c->directory_url, IICP_DIRECTORY_DEFAULT)) {
+                c->directory_redirect_origins = calloc(2, sizeof(char *));
+                if (c->directory_redirect_origins)
+                        c->directory_redirect_origins[0] = strdup("https://iicp.network");
+        }
+}
+
+/* Where a key was set, for a problem that several keys make. */
+static struct problem_place place_of(const struct config *c, const struct config_backend *b, const char *section,
+                                     const char *name) {
+        const struct config_key *k = key_find(section, name);
+        const struct config_origin *o = (key_of_backend(k) ? b->origins : c->origins) + (k - config_keys);
+
+        switch (o->from) {
+        case FROM_FILE:
+                return (struct problem_place){.where = o->name, .rank = 1, .line = o->line};
+        case FROM_ENVIRONMENT:
+                return (struct problem_place){.where = "environment", .rank = 3};
+        case FROM_OPTION:
+                return (struct problem_place){.where = "-o", .rank = 4};
+        case FROM_DEFAULT:
+                break;
+        }
+        return (struct problem_place){.where = "configuration", .rank = 5};
+}
+
+static bool directory_is_loopback(const struct config *c) {
+        struct iicp_url url;
+
+        return c->directory_url && iicp_url_parse(iicp_str(c->directory_url), &url) == 0 && iicp_host_is_loopback(url.host);
+}
+
+static void check_directory(const struct config *c, struct config_problems *p) {
+        char out[IICP_DIRECTORY_URL_MAX];
+        struct problem_place place = place_of(c, NULL, "directory", "url");
+
+        if (c->directory_url &&
+            iicp_directory_url(iicp_str(c->directory_url), c->directory_allow_http, out, NULL) == IICP_DIRECTORY_URL_PLAIN)
+                problem_add(p, CONFIG_ERROR, &place,
+                            "directory.url is plain http to another host; use https, or directory.allow_http = yes in a lab");
+}
+
+static void check_region(const struct config *c, struct config_problems *p) {
+        static const char *const usual[] = {
+                "eu-central", "eu-west", "eu-north", "eu-south", "eu-east", "us-east", "us-west", "us-central",
+                "ca-central", "sa-east", "ap-south", "ap-southeast", "ap-northeast", "ap-east", "me-central", "af-south",
+        };
+        struct problem_place place = place_of(c, NULL, "node", "region");
+
+        for (size_t i = 0; c->region && i < ARRAY_SIZE(usual); i++)
+                if (strcmp(c->region, usual[i]) == 0)
+                        return;
+        for (size_t i = 0; c->region && i < ARRAY_SIZE(usual); i++)
+                if (edit_distance(c->region, usual[i], 2) <= 2) {
+                        problem_add(p, CONFIG_WARNING, &place, "region '%s' is new to us; usual: %s. Kept as written",
+                                    c->region, usual[i]);
+                        return;
+                }
+}
+
+static void check_endpoint(const struct config *c, struct config_problems *p) {
+        struct problem_place place = place_of(c, NULL, "node", "public_endpoint");
+        struct iicp_url url;
+
+        if (c->public_endpoint && !c->allow_private && iicp_url_parse(iicp_str(c->public_endpoint), &url) == 0 &&
+            iicp_endpoint_host_allowed(&url, IICP_ENDPOINT_REGISTER) < 0)
+                problem_add(p, CONFIG_WARNING, &place,
+                            "node.public_endpoint is no public address: this node will serve, but not register; nat.allow_private = yes for a private directory");
+}
+
+static void check_backends(const struct config *c, struct config_problems *p) {
+        for (size_t i = 0; i < c->n_backends; i++) {
+                const struct config_backend *b = &c->backends[i];
+
+                if (b->type == BACKEND_DEMO && c->directory_register && !directory_is_loopback(c)) {
+                        struct problem_place place = place_of(c, b, "backend", "type");
+
+                        problem_add(p, CONFIG_WARNING, &place,
+                                    "backend '%s' is a demo: it registers only at a directory on loopback", b->name);
+                }
+                if (b->type == BACKEND_DEMO && b->url) {
+                        struct problem_place place = place_of(c, b, "backend", "url");
+
+                        problem_add(p, CONFIG_WARNING, &place, "backend '%s' is a demo: its url has no effect", b->name);
+                }
+        }
+}
+
+void config_check(const struct config *c, const struct config_source *source, struct config_problems *p) {
+        check_directory(c, p);
+        if (source->consumer)
+                return;
+        check_region(c, p);
+        check_endpoint(c, p);
+        check_backends(c, p);
+        if (c->cx_require && !c->cx_enabled) {
+                struct problem_place place = place_of(c, NULL, "encryption", "require");
+
+                problem_add(p, CONFIG_ERROR, &place, "encryption.require = yes needs encryption.enabled = yes");
+        }
+}

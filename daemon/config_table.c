@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config_table.h"
+
+#include "config_text.h"
+#include "log.h"
+#include "util.h"
+
+#include <stddef.h>
+
+/* The one list of keys. Everything about a key stands in its row; a key without a row does not
+ * exist. Sections in the order in which people need them. [configuration.md] */
+
+#define AT(member) .offset = offsetof(struct config, member)
+#define AT_BACKEND(member) .offset = offsetof(struct config_backend, member)
+#define ENV(...) .environment = {__VA_ARGS__}
+
+static const struct config_choice notify_words[] = {{"no", 0}, {"auto", 1}, {0}};
+static const struct config_choice type_words[] = {
+        {"openai_compat", BACKEND_OPENAI_COMPAT}, {"ollama", BACKEND_OLLAMA}, {"vllm", BACKEND_VLLM},
+        {"llamacpp", BACKEND_LLAMACPP}, {"demo", BACKEND_DEMO}, {"meshllm", CHOICE_NOT_BUILT},
+        {"anthropic", CHOICE_NOT_BUILT}, {0}};
+static const struct config_choice tls_words[] = {{"1.2", 12}, {"1.3", 13}, {0}};
+static const struct config_choice auth_words[] = {{"open", AUTH_OPEN}, {"required", AUTH_REQUIRED}, {0}};
+static const struct config_choice level_words[] = {
+        {"debug", LOG_L_DEBUG}, {"info", LOG_L_INFO}, {"notice", LOG_L_NOTICE}, {"warn", LOG_L_WARN},
+        {"err", LOG_L_ERR}, {0}};
+static const struct config_choice format_words[] = {
+        {"auto", LOG_F_AUTO}, {"text", LOG_F_TEXT}, {"journal", LOG_F_JOURNAL}, {"json", LOG_F_JSON}, {0}};
+
+const struct config_section config_sections[] = {
+        {"node", "who and where this node is", false, true},
+        {"backend", "one section [backend NAME] for each inference server, in order of preference; without any there is one called default", false, true},
+        {"limits", "how much", false, true},
+        {"availability", "when", false, true},
+        {"directory", "the control plane; node and client", true, true},
+        {"listen", "the task port", false, true},
+        {"auth", "who may", false, true},
+        {"tasks", "how tasks are taken", false, true},
+        {"intents", "what is offered", false, true},
+        {"policy", "what this node refuses", false, true},
+        {"encryption", "task encryption", false, true},
+        {"nat", "how a route is found", false, true},
+        {"network", "outbound", true, true},
+        {"metrics", "numbers for monitoring", false, true},
+        {"log", "what is written where", true, true},
+        {"control", "the control socket", false, true},
+        {"consumer", "iicp and libiicp", true, true},
+        {"credits", "", false, false},
+        {"cip", "", false, false},
+        {"relay", "", false, false},
+        {"mesh", "", false, false},
+        {"recovery", "", false, false},
+        {"operator", "", false, false},
+        {"trace", "", false, false},
+        {"gateway", "", true, false},
+};
+const size_t config_n_sections = ARRAY_SIZE(config_sections);
+
+const struct config_key config_keys[] = {
+        /* node */
+        {"node", "region", KIND_TEXT, AT(region), .max = 64, .check = text_region, .initial = "unknown",
+         ENV("IICP_REGION"), .live = LIVE_REGISTERS, .type = "text",
+         .help = "Region, like eu-central; consumers choose by it. The one key that is advised."},
+        {"node", "public_endpoint", KIND_TEXT, AT(public_endpoint), .max = 255, .check = text_endpoint_url,
+         .initial_text = "none", ENV("IICP_PUBLIC_ENDPOINT"), .live = LIVE_REGISTERS, .type = "URL",
+         .help = "Address that others dial; ends the detection of a route."},
+        {"node", "name", KIND_TEXT, AT(node_name), .max = 63, .check = text_node_name, .initial = "iicpd",
+         ENV("IICP_NODE_NAME", "IICP_NODE"), .live = LIVE_NO, .type = "text",
+         .help = "Name of this instance in status, log and paths; local only."},
+        {"node", "id", KIND_TEXT, AT(node_id), .max = 36, .check = text_node_id,
+         .initial_text = "made at the first start and kept", ENV("IICP_NODE_ID"), .live = LIVE_NO, .type = "text",
+         .help = "Id at the directory. A name is allowed, and public."},
+        {"node", "deregister_on_stop", KIND_BOOL, AT(deregister_on_stop), .initial = "no", .live = LIVE_YES,
+         .help = "Leave the directory at every stop; the reputation is gone then."},
+        {"node", "state_dir", KIND_TEXT, AT(state_dir), .max = 4000, .check = text_path,
+         .initial_text = "$STATE_DIRECTORY, else /var/lib/iicp; run by a user ~/.iicp", ENV("IICP_HOME"),
+         .live = LIVE_NO, .type = "path", .help = "Identity and keys; locked while running."},
+        {"node", "runtime_dir", KIND_TEXT, AT(runtime_dir), .max = 4000, .check = text_path,
+         .initial_text = "$RUNTIME_DIRECTORY, else /run/iicpd; run by a user ~/.iicp/run/NAME",
+         .live = LIVE_NO, .type = "path", .help = "Control socket and health snapshot."},
+        {"node", "systemd_notify", KIND_CHOICE, AT(systemd_notify), .choices = notify_words, .initial = "auto",
+         ENV("IICP_SYSTEMD_NOTIFY"), .environment_form = ENV_SWITCH, .live = LIVE_NO,
+         .help = "Readiness and watchdog messages; auto: when NOTIFY_SOCKET is set."},
+        /* backend */
+        {"backend", "type", KIND_CHOICE, AT_BACKEND(type), .choices = type_words, .initial = "openai_compat",
+         ENV("IICP_BACKEND_TYPE"), .live = LIVE_REGISTERS,
+         .help = "What the server speaks. demo answers fixed text without a server and registers only at a directory on loopback."},
+        {"backend", "url", KIND_TEXT, AT_BACKEND(url), .max = 255, .check = text_backend_url,
+         .initial_text = "of the type: http://localhost:11434, vllm 8000, llamacpp 8080", ENV("IICP_BACKEND_URL"),
+         .live = LIVE_REGISTERS, .type = "URL", .help = "Where the server is, with or without /v1 at the end."},
+        {"backend", "model", KIND_TEXT, AT_BACKEND(model), .max = 255, .check = text_model,
+         .initial_text = "first of the server's list", ENV("IICP_BACKEND_MODEL"), .live = LIVE_REGISTERS, .type = "text",
+         .help = "Named first, and used when a task asks for none."},
+        {"backend", "exclude", KIND_LIST, AT_BACKEND(exclude), .check = text_pattern, .initial_text = "empty",
+         .live = LIVE_REGISTERS, .type = "list of patterns with *", .help = "Models that are never offered."},
+        {"backend", "api_key", KIND_SECRET, AT_BACKEND(api_key),
+         .initial_text = "credential backend-api-key of an only backend, if passed, else none",
+         ENV("IICP_BACKEND_API_KEY"), .credential = "backend-api-key", .live = LIVE_YES, .type = "secret",
+         .help = "Key of the server."},
+        {"backend", "max_concurrent", KIND_NUMBER, AT_BACKEND(max_concurrent), .min = 1, .max = 65536,
+         .initial_text = "limits.max_concurrent", .live = LIVE_YES, .help = "Slots of this backend."},
+        {"backend", "allow_remote_media", KIND_BOOL, AT_BACKEND(allow_remote_media), .initial = "no", .live = LIVE_YES,
+         .help = "Pass on http URLs of images and audio for the server to fetch."},
+        {"backend", "tls_min", KIND_CHOICE, AT_BACKEND(tls_min), .choices = tls_words, .initial = "1.3", .live = LIVE_YES,
+         .help = "Oldest TLS towards an https server."},
+        /* limits */
+        {"limits", "max_concurrent", KIND_NUMBER, AT(max_concurrent), .min = 1, .max = 65536, .initial = "4",
+         ENV("IICP_MAX_CONCURRENT"), .live = LIVE_REGISTERS, .help = "Tasks at once; declared as at most 256."},
+        {"limits", "tokens_per_min", KIND_NUMBER, AT(tokens_per_min), .min = 1, .max = UINT32_MAX, .initial = "10000",
+         .live = LIVE_REGISTERS, .help = "Declared only."},
+        {"limits", "max_tokens", KIND_NUMBER, AT(max_tokens), .min = 1, .max = UINT32_MAX, .initial = "8192",
+         .live = LIVE_REGISTERS, .help = "Ceiling of one answer."},
+        {"limits", "default_timeout", KIND_DURATION, AT(default_timeout_ms), .min = 1, .max = 300000, .initial = "60s",
+         .live = LIVE_YES, .help = "For tasks without timeout_ms."},
+        {"limits", "queue_wait", KIND_DURATION, AT(queue_wait_ms), .min = 0, .max = 2000, .initial = "0",
+         .live = LIVE_YES, .help = "How long realtime and interactive tasks may wait for a slot."},
+        {"limits", "drain", KIND_DURATION, AT(drain_ms), .min = 0, .max = 600000, .initial = "30s",
+         .live = LIVE_YES, .help = "For running tasks at stop and drain."},
+        {"limits", "per_origin", KIND_NUMBER, AT(per_origin), .min = 0, .max = 1000000, .initial = "120",
+         ENV("IICP_TASK_RATE_LIMIT"), .live = LIVE_YES, .help = "Tasks of one web origin in a minute; 0 = no limit."},
+        {"limits", "per_address", KIND_NUMBER, AT(per_address), .min = 0, .max = 1000000, .initial = "0",
+         .live = LIVE_YES, .help = "Tasks of one IPv4 address or IPv6 /64 in a minute; 0 = no limit."},
+        /* availability */
+        {"availability", "window", KIND_WINDOWS, .initial_text = "none: always 100%", .live = LIVE_REGISTERS,
+         .type = "HH:MM-HH:MM N%, may repeat",
+         .help = "Share of the slots in that part of the day. The first match wins; outside all of them 50%."},
+        {"availability", "utc", KIND_BOOL, AT(windows_utc), .initial = "no", .live = LIVE_REGISTERS,
+         .help = "Windows are in UTC instead of local time."},
+        /* directory */
+        {"directory", "url", KIND_TEXT, AT(directory_url), .max = 500, .check = text_directory_url,
+         .initial = IICP_DIRECTORY_DEFAULT, ENV("IICP_DIRECTORY_URL"), .live = LIVE_REGISTERS, .type = "URL",
+         .help = "Base of all directory calls."},
+        {"directory", "allow_http", KIND_BOOL, AT(directory_allow_http), .initial = "no",
+         .initial_text = "no; loopback always may", .live = LIVE_YES, .help = "Plain http to a directory; for labs."},
+        {"directory", "register", KIND_BOOL, AT(directory_register), .initial = "yes", ENV("IICP_SKIP_REGISTRATION"),
+         .environment_form = ENV_INVERTED, .live = LIVE_YES, .help = "no: serve, and tell nobody."},
+        {"directory", "ca_file", KIND_TEXT, AT(directory_ca_file), .max = 4000, .check = text_path,
+         .initial_text = "system store", .live = LIVE_YES, .type = "file", .help = "Extra trust anchors, PEM."},
+        {"directory", "redirect_origins", KIND_LIST, AT(directory_redirect_origins), .check = text_origin,
+         .initial_text = "https://iicp.network while that is the directory, else empty", .live = LIVE_YES,
+         .type = "list of origins", .help = "Where redirects may lead, credentials included."},
+        {"directory", "local_discovery", KIND_TEXT, AT(directory_local_discovery), .check = text_refuse_yes, .initial = "no",
+         ENV("IICP_LOCAL_DIRECTORY_DISCOVERY"), .environment_form = ENV_YES_NO, .live = LIVE_NO, .type = "no",
+         .help = "A draft of the protocol; yes is refused."},
+        /* listen */
+        {"listen", "port", KIND_NUMBER, AT(listen_port), .min = 1, .max = 65535, .initial = "9484", ENV("IICP_PORT"),
+         .live = LIVE_NO, .help = "The task port."},
+        {"listen", "address", KIND_TEXT, AT(listen_address), .max = 45, .check = text_address,
+         .initial_text = ":: for both families, else 0.0.0.0", ENV("IICP_HOST"), .live = LIVE_NO,
+         .type = "IPv4 or IPv6 address", .help = "Address to listen on."},
+        {"listen", "port_strict", KIND_BOOL, AT(listen_port_strict), .initial = "no",
+         .initial_text = "no; yes with node.public_endpoint", .live = LIVE_NO,
+         .help = "A busy port fails the start, instead of trying the next 63."},
+        {"listen", "max_connections", KIND_NUMBER, AT(max_connections), .min = 16, .max = 1000000, .zero = "auto",
+         .initial = "auto", .initial_text = "auto: from the open-files limit, at least 256", .live = LIVE_YES,
+         .help = "Connections at once."},
+        {"listen", "max_per_source", KIND_NUMBER, AT(max_per_source), .min = 1, .max = 1000000, .zero = "auto",
+         .initial = "auto", .initial_text = "auto, at least 64", .live = LIVE_YES,
+         .help = "Connections of one IPv4 address or IPv6 /64; never for loopback or trusted proxies."},
+        {"listen", "trusted_proxies", KIND_LIST, AT(trusted_proxies), .check = text_network, .initial_text = "empty",
+         .live = LIVE_YES, .type = "list of addresses, networks", .help = "Whose X-Forwarded-For counts."},
+        /* auth, tasks, intents, policy, encryption, nat */
+        {"auth", "mode", KIND_CHOICE, AT(auth_mode), .choices = auth_words, .initial = "open", .live = LIVE_YES,
+         .help = "open: anyone may run tasks here; required: known callers only."},
+        {"auth", "caller_tokens", KIND_SECRET, AT(caller_tokens),
+         .initial_text = "credential caller-tokens, if passed, else none", .credential = "caller-tokens",
+         .live = LIVE_YES, .type = "secret", .help = "Tokens of known callers, a line [name:]token each."},
+        {"tasks", "require_uuid", KIND_BOOL, AT(require_uuid), .initial = "yes", .live = LIVE_YES,
+         .help = "Refuse task ids that are no UUID v4."},
+        {"tasks", "any_model", KIND_BOOL, AT(any_model), .initial = "no", .live = LIVE_YES,
+         .help = "Forward models that are not offered."},
+        {"intents", "default", KIND_TEXT, AT(intent_default), .max = 255, .check = text_urn,
+         .initial = "urn:iicp:intent:llm:chat:v1", ENV("IICP_INTENT"), .live = LIVE_REGISTERS, .type = "URN",
+         .help = "Intent of models that are no embedding models; also of iicp."},
+        {"policy", "allow_high_risk", KIND_BOOL, AT(allow_high_risk), .initial = "no", .live = LIVE_REGISTERS,
+         .help = "Serve intents of high risk; public directories refuse them."},
+        {"encryption", "enabled", KIND_BOOL, AT(cx_enabled), .initial = "yes", .live = LIVE_REGISTERS,
+         .help = "Without it official consumers stay away."},
+        {"encryption", "require", KIND_BOOL, AT(cx_require), .initial = "no", .live = LIVE_YES,
+         .help = "Refuse tasks in clear."},
+        {"nat", "allow_private", KIND_BOOL, AT(allow_private), .initial = "no", .live = LIVE_REGISTERS,
+         .help = "Register private addresses; private directories, tests."},
+        /* network, metrics, log, control */
+        {"network", "proxy", KIND_TEXT, AT(network_proxy), .max = 255, .check = text_proxy_url,
+         .initial_text = "none; environment proxies are ignored", .live = LIVE_YES, .type = "URL",
+         .help = "Proxy for directory traffic."},
+        {"metrics", "enabled", KIND_BOOL, AT(metrics_enabled), .initial = "yes", .live = LIVE_YES,
+         .help = "/metrics on the task port."},
+        {"log", "level", KIND_CHOICE, AT(log_level), .choices = level_words, .initial = "info", .live = LIVE_YES,
+         .help = "What is written."},
+        {"log", "format", KIND_CHOICE, AT(log_format), .choices = format_words, .initial = "auto",
+         .initial_text = "auto: journal when there is one, else text", .live = LIVE_NO, .help = "How it is written."},
+        {"log", "tasks", KIND_BOOL, AT(log_tasks), .initial = "no", .live = LIVE_YES,
+         .help = "A line for each finished task."},
+        {"control", "socket", KIND_TEXT, AT(control_socket), .max = 107, .check = text_path,
+         .initial_text = "control.sock in node.runtime_dir", .live = LIVE_NO, .type = "path", .help = "Unix socket of iicpctl."},
+        {"control", "group", KIND_TEXT, AT(control_group), .max = 32, .check = text_group,
+         .initial_text = "iicp if it exists (mode 0660), else none (0600)", .live = LIVE_NO, .type = "group",
+         .help = "Group that may use the control socket."},
+        /* consumer */
+        {"consumer", "region", KIND_TEXT, AT(consumer_region), .max = 64, .check = text_region, .initial_text = "none",
+         ENV("IICP_REGION"), .consumer = true, .live = LIVE_YES, .type = "text", .help = "Wish, sent to the directory."},
+        {"consumer", "timeout", KIND_DURATION, AT(consumer_timeout_ms), .min = 100, .max = 120000,
+         .initial_text = "30s; iicp ask 60s", .consumer = true, .live = LIVE_YES, .help = "Of one attempt."},
+        {"consumer", "retries", KIND_NUMBER, AT(consumer_retries), .min = 1, .max = 10, .initial = "3",
+         ENV("IICP_PROXY_MAX_RETRIES", "IICP_PROXY_ROUTING__MAX_RETRIES"), .consumer = true, .live = LIVE_YES,
+         .help = "Tries on a node, and nodes tried."},
+        {"consumer", "directory_timeout", KIND_DURATION, AT(consumer_directory_timeout_ms), .min = 100, .max = 60000,
+         .initial = "5s", ENV("IICP_PROXY_DIRECTORY_TIMEOUT_MS"), .environment_form = ENV_MS, .consumer = true,
+         .live = LIVE_YES, .help = "Of one directory call."},
+        {"consumer", "allow_private_endpoints", KIND_BOOL, AT(consumer_allow_private), .initial = "no",
+         ENV("IICP_PROXY_ALLOW_LOOPBACK_NODES"), .consumer = true, .live = LIVE_YES, .help = "Dial nodes on private addresses; for labs."},
+        {"consumer", "allow_plaintext", KIND_BOOL, AT(consumer_allow_plaintext), .initial = "no",
+         ENV("IICP_CX_ALLOW_PLAINTEXT"), .consumer = true, .live = LIVE_YES, .help = "Send tasks unencrypted to nodes without a key; for debugging."},
+};
+const size_t config_n_keys = ARRAY_SIZE(config_keys);
+
+const char *const config_not_built[] = {
+        "node.public_listing", "node.identity_auto_reset", "node.state_key", "directory.key", "directory.ticket_issuers",
+        "listen.tls_cert", "listen.tls_key", "listen.native", "listen.native_port", "listen.native_strict",
+        "listen.native_gzip", "listen.native_max_frame", "listen.native_max_message", "listen.native_max_buffered",
+        "listen.max_native", "listen.max_native_per_source", "listen.max_native_new", "backend.experimental",
+        "intents.extended", "intents.custom", "intents.capabilities", "tasks.lifecycle", "tasks.dispatch_admission",
+        "policy.manifest", "encryption.rotate", "credits.award", "credits.multiplier", "credits.model", "credits.sign",
+        "credits.from", "credits.until", "cip.enabled", "cip.worker", "cip.min_reputation", "cip.max_concurrent",
+        "cip.max_timeout", "nat.auto", "nat.map", "nat.protocols", "nat.dual_stack", "nat.fallback",
+        "nat.advertise_unverified_ipv6", "nat.declare_verified_ipv6", "nat.probe_url", "nat.echo_url", "nat.ptr_hint",
+        "nat.tunnel", "nat.tunnel_url", "nat.tunnel_program", "nat.tunnel_detect", "nat.tunnel_dead",
+        "nat.tunnel_spacing", "nat.tunnel_lease", "nat.tunnel_jitter", "nat.tunnel_cooldown", "nat.tunnel_create_file",
+        "nat.tunnel_lock_file", "nat.tunnel_cooldown_file", "relay.worker", "relay.worker_plaintext",
+        "relay.any_audience", "relay.operator", "relay.port", "relay.plaintext", "relay.tickets", "relay.ticket_key",
+        "relay.bind_rate", "relay.max_sessions", "relay.max_per_source", "relay.max_in_flight", "relay.max_body",
+        "mesh.enabled", "recovery.grace", "recovery.every", "recovery.supervised", "recovery.restart",
+        "operator.profile", "operator.approve_mapping", "operator.approve_tunnel", "operator.display_name",
+        "operator.url", "operator.delegation", "operator.identity", "operator.passphrase", "network.proxy_password",
+        "metrics.listen", "trace.endpoint", "trace.traces_endpoint", "log.events_dir", "control.status_socket",
+        "consumer.overall_timeout", "consumer.discovery", "consumer.strategy", "consumer.epsilon", "consumer.top_k",
+        "consumer.tau", "consumer.profile", "consumer.regions", "consumer.require_encryption",
+        "consumer.allow_remote_executor", "consumer.require_manifest", "consumer.require_no_retention",
+        "consumer.known_operator_only", "consumer.manifest_identity", "consumer.auth", "consumer.credential",
+        "consumer.node_id", "consumer.provider_tokens", "consumer.runtime_identity", "consumer.max_body",
+        "consumer.breaker_failures", "consumer.breaker_reset", "consumer.retry_base", "consumer.retry_cap",
+        "consumer.retry_hint_cap", "consumer.qos_attempts", "consumer.compat_qos_class", "consumer.fallback_url",
+        "gateway.address", "gateway.port", "gateway.key", "gateway.region", "gateway.names", "gateway.origins",
+        "gateway.max_requests", "gateway.cache", NULL,
+};
+
+#define UPDATES "packages update iicpd"
+#define IMPORT "iicpctl import takes over what the SDKs keep there"
+#define LATER "this build does not have it yet"
+#define DRAFT "private trust domains are a draft"
+
+const struct config_foreign_name config_foreign_names[] = {
+        {"IICP_AUTO_UPDATE", FOREIGN_IGNORED, UPDATES}, {"IICP_AUTO_UPDATE_INTERVAL_S", FOREIGN_IGNORED, UPDATES},
+        {"IICP_UPDATE_STATE_FILE", FOREIGN_IGNORED, UPDATES}, {"IICP_MANAGED_UPDATE_AUTHENTICATED", FOREIGN_IGNORED, UPDATES},
+        {"IICP_MANAGED_ROLLBACK_VERIFIED", FOREIGN_IGNORED, UPDATES}, {"IICP_MANAGED_RUST_BIN", FOREIGN_IGNORED, UPDATES},
+        {"IICP_TUNNEL_WAIT_FOR_CAPACITY", FOREIGN_IGNORED, "nothing blocks on it"},
+        {"IICP_SYSTEMD_WATCHDOG_SEC", FOREIGN_IGNORED, "the unit decides"},
+        {"IICP_SUPPORTED_RECEIPT_PROFILES", FOREIGN_IGNORED, "none is supported"},
+        {"IICP_CONFIG_FILE", FOREIGN_WARNED, IMPORT}, {"IICP_CX_KEY_DIR", FOREIGN_WARNED, IMPORT},
+        {"IICP_OPERATOR_BACKUP_PASSPHRASE", FOREIGN_WARNED, IMPORT},
+        {"IICP_WITH_PROXY", FOREIGN_WARNED, "the gateway is a program of its own"},
+        {"IICP_FORCE", FOREIGN_WARNED, "a lock is never taken over"},
+        {"IICP_MODE", FOREIGN_REFUSED, DRAFT}, {"IICP_TRUST_DOMAIN_ID", FOREIGN_REFUSED, DRAFT},
+        {"IICP_TRUSTED_DOMAINS", FOREIGN_REFUSED, DRAFT}, {"IICP_DIRECTORY_AUTHORITY", FOREIGN_REFUSED, DRAFT},
+        {"IICP_MEMBERSHIP", FOREIGN_REFUSED, DRAFT},
+        {"IICP_ALLOW_PUBLIC_FALLBACK", FOREIGN_WARNED, "what it belongs to is not built"},
+        {"IICP_PROXY_CIP_*", FOREIGN_WARNED, "what it belongs to is not built"},
+        {"IICP_MCP_*", FOREIGN_WARNED, "what it belongs to is not built"},
+        /* keys of the contract that have no effect in this build */
+        {"IICP_DISABLE_NATIVE_TRANSPORT", FOREIGN_IGNORED, LATER}, {"IICP_EXPERIMENTAL", FOREIGN_NOT_BUILT, LATER},
+        {"IICP_POLICY_MANIFEST_FILE", FOREIGN_NOT_BUILT, LATER}, {"IICP_CIP_ALLOW_WORKER", FOREIGN_NOT_BUILT, LATER},
+        {"IICP_AUTO_DETECT_NAT", FOREIGN_NOT_BUILT, LATER}, {"IICP_SKIP_UPNP", FOREIGN_IGNORED, LATER},
+        {"IICP_EXTERNAL_IP_PROBE_URL", FOREIGN_NOT_BUILT, LATER}, {"IICP_TUNNEL", FOREIGN_NOT_BUILT, LATER},
+        {"IICP_TUNNEL_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_RELAY_*", FOREIGN_NOT_BUILT, LATER},
+        {"IICP_RECOVERY_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_SUPERVISED", FOREIGN_NOT_BUILT, LATER},
+        {"IICP_OPERATOR_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_MANAGED_UPNP_APPROVED", FOREIGN_NOT_BUILT, LATER},
+        {"IICP_MANAGED_TUNNEL_APPROVED", FOREIGN_NOT_BUILT, LATER}, {"IICP_LOG_DIR", FOREIGN_NOT_BUILT, LATER},
+};
+const size_t config_n_foreign_names = ARRAY_SIZE(config_foreign_names);
+
+bool key_of_backend(const struct config_key *k) {
+        return strcmp(k->section, "backend") == 0;
+}
+
+void *key_place(const struct config_key *k, struct config *c, struct config_backend *b) {
+        return (key_of_backend(k) ? (char *) b : (char *) c) + k->offset;
+}
+
+const void *key_value(const struct config_key *k, const struct config *c, const struct config_backend *b) {
+        return (key_of_backend(k) ? (const char *) b : (const char *) c) + k->offset;
+}
+
+struct config_origin *key_origin(const struct config_key *k, struct config *c, struct config_backend *b) {
+        return (key_of_backend(k) ? b->origins : c->origins) + (k - config_keys);
+}
+
+const struct config_key *key_find(const char *section, const char *name) {
+        for (size_t i = 0; i < config_n_keys; i++)
+                if (strcmp(config_keys[i].section, section) == 0 && strcmp(config_keys[i].name, name) == 0)
+                        return &config_keys[i];
+        return NULL;
+}
+
+void origin_clear(struct config_origin *o) {
+        free(o->name);
+        free(o->over);
+        *o = (struct config_origin){0};
+}
