@@ -75,7 +75,7 @@ void iicp_buf_printf(struct iicp_buf *b, const char *fmt, ...) {
         size_t room;
         int n;
 
-        if (!iicp_buf_reserve(b, 64))
+        if (!iicp_buf_reserve(b, 0))
                 return;
         room = b->cap - b->n + 1; /* the NUL has a place of its own */
         va_start(ap, fmt);
@@ -84,6 +84,7 @@ void iicp_buf_printf(struct iicp_buf *b, const char *fmt, ...) {
         if (n < 0) {
                 b->error = -EINVAL;
         } else if ((size_t) n >= room) {
+                b->p[b->n] = '\0';
                 if (!iicp_buf_reserve(b, (size_t) n))
                         return;
                 va_start(ap, fmt);
@@ -116,7 +117,7 @@ static void add_escaped(struct iicp_buf *b, unsigned char c) {
 void iicp_buf_json_str(struct iicp_buf *b, struct iicp_str s) {
         const char *p = s.p, *end = s.p + s.n;
 
-        /* one reservation for the usual case, that nothing needs an escape */
+        /* one reservation for the usual case, that nothing needs an escape: it can never be less */
         if (!iicp_buf_reserve(b, s.n + 2))
                 return;
         iicp_buf_add(b, "\"", 1);

@@ -319,9 +319,11 @@ void iicp_payload_write(const struct iicp_intent *intent, const struct iicp_payl
                         const struct iicp_payload_rewrite *how, struct iicp_buf *out) {
         struct iicp_json_iter it;
         struct iicp_json name, value;
+        size_t max = out->max ? out->max : IICP_BUF_MAX;
         const char *separator = "{";
 
-        iicp_buf_reserve(out, payload->object.text.n + how->model.n + 128);
+        /* one allocation, mostly: the body grows by the model, the limit and the stream options */
+        iicp_buf_reserve(out, MIN(payload->object.text.n + how->model.n + 128, max - MIN(max, out->n)));
         if (how->model.p) {
                 iicp_buf_puts(out, "{\"model\":");
                 iicp_buf_json_str(out, how->model);
