@@ -6,6 +6,7 @@ Nothing here sleeps by the clock: a start is awaited through the process's own w
 each wait ends when the process does."""
 
 import contextlib
+import ctypes
 import http.client
 import json
 import os
@@ -108,6 +109,11 @@ def ask(connection, method, path, body=None, headers=None):
         connection.close()
 
 
+def die_with_parent():
+    """In the child: a killed test run leaves nothing behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Process:
     """A child in its own process group, its words kept in files, ended at the end of the test."""
 
@@ -117,7 +123,7 @@ class Process:
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env,
-                start_new_session=True, cwd=folder)
+                start_new_session=True, cwd=folder, preexec_fn=die_with_parent)
 
     @property
     def pid(self):
@@ -309,6 +315,20 @@ def clean_environment(extra=None):
 
 
 # ---- fixtures ----
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "real: needs real inference servers; runs with IICPD_LAB=yes")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests against real inference servers are a job of their own (.ci/run lab)."""
+    if os.environ.get("IICPD_LAB") == "yes":
+        return
+    real = [i for i in items if i.get_closest_marker("real")]
+    if real:
+        config.hook.pytest_deselected(items=real)
+        items[:] = [i for i in items if i not in real]
 
 
 @pytest.fixture
