@@ -166,16 +166,26 @@ static void thread_join(struct loop *l) {
         l->have_thread = false;
 }
 
+void loop_settle(struct loop *l) {
+        /* A state file must not stay unwritten; calls may defer calls, but not for ever. */
+        thread_join(l);
+        on_wake(l->wake_fd, EV_READ, l);
+        for (int round = 0; l->calls && round < 16; round++)
+                on_defer(-1, 0, l);
+}
+
 struct loop *loop_free(struct loop *l) {
         if (!l)
                 return NULL;
-        /* Jobs that were handed in are done, a state file must not stay unwritten; their done()
-         * runs, because it owns the job's argument. */
         thread_join(l);
-        if (l->wake)
-                on_wake(l->wake_fd, EV_READ, l);
-        while (l->calls)
-                on_defer(-1, 0, l);
+        for (struct job *j; (j = queue_get(&l->finished));)
+                free(j);
+        while (l->calls) {
+                struct call *next = l->calls->next;
+
+                free(l->calls);
+                l->calls = next;
+        }
         if (l->wake)
                 event_free(l->wake);
         if (l->defer)

@@ -37,4 +37,8 @@ void loop_defer(struct loop *l, void (*fn)(void *arg), void *arg);
  * loop afterwards. Jobs run in order. -ENOMEM. */
 int loop_block(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 
+/* At the end of the process, while the owners of jobs and deferred calls still live: waits for the
+ * helper thread, runs what is outstanding. loop_free drops what comes after it. */
+void loop_settle(struct loop *l);
+
 #endif

@@ -20,6 +20,15 @@ struct door_http;
 struct control;
 struct notify;
 
+/* Exit statuses of iicpd. [operator design 3.4] */
+enum {
+        EXIT_INTERNAL = 1,
+        EXIT_USAGE_ = 2,
+        EXIT_LISTEN = 69,
+        EXIT_STATE = 73,
+        EXIT_CONFIG_ = 78,
+};
+
 enum node_phase { NODE_STARTING, NODE_RUNNING, NODE_STOPPING };
 
 struct node {
@@ -40,9 +49,16 @@ struct node {
         enum node_phase phase;
         uint64_t started_ms;          /* clock_mono_ms */
         uint64_t loop_progress;       /* turns of the main loop, fed by a loop timer */
+        struct node_life *life;       /* signals, drain and stop (node_life.h) */
+        char endpoint[256];           /* what node_endpoint says; "" = none */
+        const char *endpoint_why;
 };
 
-int node_start(struct node *n);             /* in order: 02 section 1; -errno is logged */
+/* In the order of 02 section 1. 0, or the exit status of the process after the failure was logged. */
+int node_start(struct node *n);
+/* Frees whatever node_start made, in the opposite order. */
+void node_finish(struct node *n);
+/* As a whole or not at all (-EINVAL). report_json gets the array of changes. */
 int node_reload(struct node *n, struct config_problems *problems, struct iicp_buf *report_json);
 void node_stop(struct node *n, const char *why);   /* orderly; a second call ends at once */
 void node_drain(struct node *n, const char *by);

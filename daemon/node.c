@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node.h"
+
+#include "build-config.h"
+#include "control/control.h"
+#include "door_http.h"
+#include "listener.h"
+#include "log.h"
+#include "node_life.h"
+#include "notify.h"
+#include "util.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define FETCH_IDLE_MIN 16u  /* connections kept towards backends and directory */
+#define FETCH_IDLE_MAX 1024u
+
+/* ---- start, in the order of 02 section 1 and 01 section 2.1 ---- */
+static int start_state(struct node *n) {
+        char why[512] = "";
+        int r = state_open(n->config->state_dir, n->config->node_id, clock_wall_s(n->clock), &n->state, why, sizeof why);
+
+        if (r < 0) {
+                log_err(r == -EBUSY ? "state_locked" : "start_failed", "%s", *why ? why : strerror(-r));
+                return EXIT_STATE;
+        }
+        log_set_node_id(state_identity(n->state)->node_id);
+        return 0;
+}
+
+static int start_listener(struct node *n) {
+        char why[512] = "";
+        int r = listener_new(n, &n->listener, why, sizeof why);
+
+        if (r < 0) {
+                log_err("start_failed", "cannot listen on port %u: %s", n->config->listen_port, *why ? why : strerror(-r));
+                return EXIT_LISTEN;
+        }
+        return 0;
+}
+
+/* The folder of the control socket, when nobody has made it for us. */
+static int start_runtime_dir(struct node *n) {
+        char path[4096];
+
+        if (snprintf(path, sizeof path, "%s", n->config->runtime_dir) >= (int) sizeof path)
+                return EXIT_STATE;
+        for (char *p = path + 1;; p++) {
+                bool last = *p == '\0';
+
+                if (*p != '/' && !last)
+                        continue;
+                *p = '\0';
+                /* The socket has its own mode; its group must be able to get there. */
+                if (mkdir(path, 0755) == 0 && last)
+                        chmod(path, 0755);
+                else if (errno != EEXIST && last && access(path, F_OK) < 0) {
+                        log_err("start_failed", "cannot make %s: %s", path, strerror(errno));
+                        return EXIT_STATE;
+                }
+                if (last)
+                        return 0;
+                *p = '/';
+        }
+}
+
+static int start_control(struct node *n) {
+        char why[512] = "";
+        int r = start_runtime_dir(n);
+
+        if (r)
+                return r;
+        r = control_new(n, &n->control, why, sizeof why);
+        if (r < 0) {
+                log_err("start_failed", "cannot open the control socket: %s", *why ? why : strerror(-r));
+                return EXIT_STATE;
+        }
+        return 0;
+}
+
+static int start_failed(const char *what) {
+        log_err("start_failed", "cannot start: %s", what);
+        return EXIT_INTERNAL;
+}
+
+static int start_rooms(struct node *n) {
+        size_t idle = MIN(MAX(n->config->max_concurrent, FETCH_IDLE_MIN), FETCH_IDLE_MAX);
+
+        n->fetch = fetch_pool_new(n->loop, idle);
+        if (!n->fetch || !(n->backends = backends_new(n)))
+                return start_failed("no memory for the backends");
+        if (!(n->corridor = corridor_new(n)))
+                return start_failed("no memory for the task corridor");
+        if (!(n->directory = directory_new(n)))
+                return start_failed("no memory for the directory client");
+        if (door_http_new(n, &n->http) < 0)
+                return start_failed("the HTTP door does not open");
+        return 0;
+}
+
+/* What an operator must know about this start. */
+static void say_started(const struct node *n) {
+        const struct config *c = n->config;
+        bool v6 = c->listen_address ? strchr(c->listen_address, ':') != NULL : true;
+
+        log_notice("serve_start", "iicpd %s started: node %.8s, port %u (%s), backend '%s'%s, %s", PACKAGE_VERSION,
+                   state_identity(n->state)->node_id, listener_port(n->listener),
+                   c->listen_address ? (v6 ? "IPv6" : "IPv4") : "IPv4 and IPv6", c->backends[0].name,
+                   c->n_backends > 1 ? " and more" : "", n->config_source.path ? n->config_source.path : "no file");
+        if (c->auth_mode == AUTH_OPEN)
+                log_warn("open_access", "anyone may run tasks here (auth.mode=open, the mesh's default); "
+                         "auth.mode=required admits known callers only");
+        if (!listener_loopback_only(n->listener))
+                log_warn("plain_listener", "port %u is plain HTTP%s: unencrypted tasks can be read on the way; "
+                         "see encryption in iicp.conf(5)", listener_port(n->listener),
+                         c->listen_address ? "" : " on all addresses");
+}
+
+int node_start(struct node *n) {
+        int r;
+
+        n->phase = NODE_STARTING;
+        n->started_ms = clock_mono_ms(n->clock);
+        if (iicp_selftest() < 0)
+                return start_failed("the cryptographic self-test fails");
+        n->metrics = metrics_new();
+        if (!n->metrics)
+                return start_failed("no memory");
+        if ((r = start_state(n)) || (r = start_listener(n)) || (r = start_rooms(n)))
+                return r;
+        node_endpoint_find(n);
+        if ((r = start_control(n)))
+                return r;
+        r = listener_accept(n->listener);
+        if (r < 0)
+                return start_failed(strerror(-r));
+        n->phase = NODE_RUNNING;
+        n->notify = notify_new(n);
+        if (!n->notify || node_life_new(n) < 0)
+                return start_failed("no memory");
+        say_started(n);
+        directory_start(n->directory);
+        return 0;
+}
+
+void node_finish(struct node *n) {
+        loop_settle(n->loop);
+        node_life_free(n);
+        n->notify = notify_free(n->notify);
+        n->control = control_free(n->control);
+        n->directory = directory_free(n->directory);
+        n->listener = listener_free(n->listener);
+        n->http = door_http_free(n->http);
+        n->corridor = corridor_free(n->corridor);
+        n->backends = backends_free(n->backends);
+        n->fetch = fetch_pool_free(n->fetch);
+        n->metrics = metrics_free(n->metrics);
+        n->state = state_close(n->state);
+        n->loop = loop_free(n->loop);
+        n->config = config_free(n->config);
+}
+
+/* ---- reload ---- */
+struct changes {
+        struct iicp_buf *json;
+        unsigned n, live, waiting;
+        char first_waiting[64];
+};
+
+static void add_change(void *arg, const char *key, const char *from, const char *to, bool live, bool registers_again) {
+        struct changes *c = arg;
+
+        iicp_buf_puts(c->json, c->n++ ? ",{\"key\":" : "{\"key\":");
+        iicp_buf_json_str(c->json, iicp_str(key));
+        iicp_buf_puts(c->json, ",\"from\":");
+        iicp_buf_json_str(c->json, iicp_str(from));
+        iicp_buf_puts(c->json, ",\"to\":");
+        iicp_buf_json_str(c->json, iicp_str(to));
+        iicp_buf_printf(c->json, ",\"live\":%s,\"registers_again\":%s}", live ? "true" : "false",
+                        registers_again ? "true" : "false");
+        if (live)
+                c->live++;
+        else if (c->waiting++ == 0)
+                snprintf(c->first_waiting, sizeof c->first_waiting, "%s", key);
+}
+
+static void say_rejected(const struct config_problems *problems) {
+        for (size_t i = 0; i < problems->n; i++) {
+                const struct config_problem *p = &problems->v[i];
+
+                if (p->severity != CONFIG_ERROR)
+                        continue;
+                if (p->line)
+                        log_err("config_rejected", "configuration not reloaded, the old one stays: %s:%u: %s", p->where, p->line, p->text);
+                else
+                        log_err("config_rejected", "configuration not reloaded, the old one stays: %s: %s", p->where, p->text);
+                return;
+        }
+        log_err("config_rejected", "configuration not reloaded, the old one stays");
+}
+
+static void say_reloaded(const struct changes *c) {
+        if (c->waiting > 1)
+                log_notice("config_reloaded", "configuration reloaded: %u keys live, %s and %u more wait for a restart", c->live,
+                           c->first_waiting, c->waiting - 1);
+        else if (c->waiting)
+                log_notice("config_reloaded", "configuration reloaded: %u keys live, %s waits for a restart", c->live, c->first_waiting);
+        else
+                log_notice("config_reloaded", "configuration reloaded: %u keys live", c->live);
+}
+
+int node_reload(struct node *n, struct config_problems *problems, struct iicp_buf *report_json) {
+        struct config *next, *old = n->config;
+        struct changes changes = {.json = report_json};
+
+        notify_reloading(n->notify);
+        next = config_load(&n->config_source, problems);
+        if (!next) {
+                say_rejected(problems);
+                notify_reloaded(n->notify);
+                return -EINVAL;
+        }
+        iicp_buf_puts(report_json, "[");
+        config_diff(old, next, add_change, &changes);
+        iicp_buf_puts(report_json, "]");
+        config_keep_fixed(old, next);
+        n->config = next;
+        log_set_level((enum log_level) next->log_level);
+        node_endpoint_find(n);
+        backends_reload(n->backends);
+        directory_reload(n->directory);
+        config_free(old);
+        say_reloaded(&changes);
+        notify_reloaded(n->notify);
+        return 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "listener.h"
+#include "log.h"
+#include "node_life.h"
+#include "util.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <iicp/endpoint.h>
+#include <net/if.h>
+#include <stdio.h>
+
+/* Which endpoint this node advertises: the operator's, else a public address of an interface that
+ * the listener covers. Looking further (routers, tunnels, relays) is not built yet. [02 section 1] */
+
+#define WHY_OPERATOR "node.public_endpoint is no public address; nat.allow_private = yes registers it all the same"
+#define WHY_LOOPBACK "the listener is on loopback only; set node.public_endpoint, or listen.address"
+#define WHY_PRIVATE "no public address on this machine; set node.public_endpoint"
+
+static bool is_public(const struct sockaddr *a) {
+        return iicp_endpoint_addr_allowed(a, IICP_ENDPOINT_REGISTER) == 0;
+}
+
+static void write_endpoint(struct node *n, const struct sockaddr *a) {
+        char text[INET6_ADDRSTRLEN];
+        unsigned port = listener_port(n->listener);
+
+        if (a->sa_family == AF_INET6) {
+                inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) a)->sin6_addr, text, sizeof text);
+                snprintf(n->endpoint, sizeof n->endpoint, "http://[%s]:%u", text, port);
+        } else {
+                inet_ntop(AF_INET, &((const struct sockaddr_in *) a)->sin_addr, text, sizeof text);
+                snprintf(n->endpoint, sizeof n->endpoint, "http://%s:%u", text, port);
+        }
+}
+
+/* How good an address of an interface is; 0 = not usable. IPv4 first: every directory and consumer
+ * has it. */
+static int rank_of(const struct sockaddr *a, bool allow_private, bool loopback_directory) {
+        bool v4 = a->sa_family == AF_INET;
+
+        if (is_public(a))
+                return v4 ? 4 : 3;
+        if (!allow_private || !v4)
+                return 0;
+        if (iicp_addr_is_loopback(a))
+                return loopback_directory ? 2 : 0;
+        return 1;
+}
+
+static void find_interface(struct node *n, int family) {
+        struct ifaddrs *list = NULL;
+        struct iicp_url dir;
+        bool lab = n->config->directory_url && iicp_url_parse(iicp_str(n->config->directory_url), &dir) == 0 &&
+                   iicp_host_is_loopback(dir.host);
+        int best = 0;
+
+        if (getifaddrs(&list) < 0)
+                return;
+        for (struct ifaddrs *i = list; i; i = i->ifa_next) {
+                int rank;
+
+                if (!i->ifa_addr || !(i->ifa_flags & IFF_UP) ||
+                    (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6) ||
+                    (family != AF_UNSPEC && i->ifa_addr->sa_family != family))
+                        continue;
+                rank = rank_of(i->ifa_addr, n->config->allow_private, lab);
+                if (rank > best) {
+                        best = rank;
+                        write_endpoint(n, i->ifa_addr);
+                }
+        }
+        freeifaddrs(list);
+}
+
+static void find_operator(struct node *n) {
+        struct iicp_url url;
+
+        if (iicp_url_parse(iicp_str(n->config->public_endpoint), &url) < 0 ||
+            (!n->config->allow_private && iicp_endpoint_host_allowed(&url, IICP_ENDPOINT_REGISTER) < 0)) {
+                n->endpoint_why = WHY_OPERATOR;
+                return;
+        }
+        snprintf(n->endpoint, sizeof n->endpoint, "%s", n->config->public_endpoint);
+}
+
+static void find_listener(struct node *n) {
+        const char *address = n->config->listen_address;
+        struct sockaddr_in v4 = {.sin_family = AF_INET};
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+        const struct sockaddr *a = NULL;
+        int family = AF_UNSPEC;
+
+        if (address && inet_pton(AF_INET, address, &v4.sin_addr) == 1) {
+                family = AF_INET;
+                a = v4.sin_addr.s_addr != INADDR_ANY ? (const struct sockaddr *) &v4 : NULL;
+        } else if (address && inet_pton(AF_INET6, address, &v6.sin6_addr) == 1) {
+                a = !IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr) ? (const struct sockaddr *) &v6 : NULL;
+        }
+        if (!a)
+                find_interface(n, family);
+        else if (n->config->allow_private || is_public(a))
+                write_endpoint(n, a);
+        if (!n->endpoint[0])
+                n->endpoint_why = listener_loopback_only(n->listener) ? WHY_LOOPBACK : WHY_PRIVATE;
+}
+
+void node_endpoint_find(struct node *n) {
+        const char *before = n->endpoint_why;
+
+        n->endpoint[0] = '\0';
+        n->endpoint_why = NULL;
+        if (n->config->public_endpoint)
+                find_operator(n);
+        else
+                find_listener(n);
+        if (n->endpoint_why && n->endpoint_why != before && n->config->directory_register)
+                log_warn("route_none", "serving, but not registering: %s", n->endpoint_why);
+}
+
+const char *node_endpoint(const struct node *n, const char **ret_why) {
+        if (ret_why)
+                *ret_why = n->endpoint_why;
+        return n->endpoint[0] ? n->endpoint : NULL;
+}

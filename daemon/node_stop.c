@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/control.h"
+#include "door_http.h"
+#include "listener.h"
+#include "log.h"
+#include "node_life.h"
+#include "notify.h"
+#include "util.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+/* Draining and the orderly stop: the mesh is told, new tasks are refused, running ones finish within
+ * limits.drain, the rest is aborted and answered, then everything closes. [02 section 1] */
+
+static void stop_done(void *arg) {
+        struct node_life *life = arg;
+
+        log_notice("stop_done", "stopped: %u finished, %u aborted, %s", life->running_at_stop - life->aborted,
+                   life->aborted, life->node->config->deregister_on_stop ? "left the directory" : "registration kept");
+        loop_stop(life->node->loop, 0);
+}
+
+static void look_at_flush(void *arg) {
+        struct node_life *life = arg;
+        struct node *n = life->node;
+
+        /* Callers that keep their connection open would have us wait for nothing. */
+        if (listener_connections(n->listener) == 0 ||
+            clock_mono_ms(n->clock) - life->began_ms >= STOP_FLUSH_MS) {
+                stop_done(life);
+                return;
+        }
+        timer_set_ms(&life->flush, 10);
+}
+
+static unsigned running(const struct node *n) {
+        return corridor_active(n->corridor) + corridor_waiting(n->corridor);
+}
+
+/* Both must have happened: the directory is told, no task is left. */
+static void stop_advance(struct node_life *life) {
+        struct node *n = life->node;
+
+        if (life->flushing || !life->directory_told || running(n) > 0)
+                return;
+        life->flushing = true;
+        life->began_ms = clock_mono_ms(n->clock);
+        timer_clear(&life->drain);
+        listener_stop(n->listener);
+        timer_set_ms(&life->flush, 0);
+}
+
+static void on_directory_told(void *arg) {
+        struct node_life *life = arg;
+
+        life->directory_told = true;
+        stop_advance(life);
+}
+
+static void drain_ended(struct node_life *life) {
+        if (life->idle_said)
+                return;
+        life->idle_said = true;
+        timer_clear(&life->drain);
+        log_notice("drain_done", "drained: no task is running, %u aborted", life->aborted);
+}
+
+/* Called by the corridor whenever it has become empty. */
+static void on_idle(void *arg) {
+        struct node_life *life = arg;
+
+        if (life->node->phase == NODE_STOPPING)
+                stop_advance(life);
+        else if (corridor_draining(life->node->corridor))
+                drain_ended(life);
+}
+
+static void drain_over(void *arg) {
+        struct node_life *life = arg;
+        struct node *n = life->node;
+
+        life->aborted += running(n);
+        corridor_abort_all(n->corridor);
+        on_idle(life);
+}
+
+void node_stop(struct node *n, const char *why) {
+        struct node_life *life = n->life;
+
+        if (n->phase == NODE_STOPPING) {
+                log_notice("stop_done", "stopped at once on %s: %u tasks aborted", why, running(n));
+                loop_stop(n->loop, 0);
+                return;
+        }
+        n->phase = NODE_STOPPING;
+        life->running_at_stop = running(n);
+        life->aborted = 0;
+        log_notice("stop_start", "stopping on %s: the mesh is told, %u tasks running, at most %llu s", why,
+                   life->running_at_stop, (unsigned long long) (n->config->drain_ms + 999) / 1000);
+        notify_stopping(n->notify);
+        corridor_drain(n->corridor, "stopping");
+        timer_set_ms(&life->drain, n->config->drain_ms);
+        directory_stop(n->directory, on_directory_told, life);
+        stop_advance(life);
+}
+
+void node_drain(struct node *n, const char *by) {
+        struct node_life *life = n->life;
+
+        if (n->phase == NODE_STOPPING || corridor_draining(n->corridor))
+                return;
+        log_notice("drain_start", "draining for %s: the mesh is told, %u tasks running, at most %llu s", by, running(n),
+                   (unsigned long long) (n->config->drain_ms + 999) / 1000);
+        life->aborted = 0;
+        life->idle_said = false;
+        corridor_drain(n->corridor, "draining");
+        directory_poke(n->directory);
+        if (running(n) == 0)
+                drain_ended(life);
+        else
+                timer_set_ms(&life->drain, n->config->drain_ms);
+}
+
+void node_undrain(struct node *n, const char *by) {
+        if (n->phase == NODE_STOPPING || !corridor_draining(n->corridor))
+                return;
+        timer_clear(&n->life->drain);
+        corridor_undrain(n->corridor);
+        directory_poke(n->directory);
+        log_notice("drain_done", "taking tasks again, by %s", by);
+}
+
+/* ---- signals and housekeeping ---- */
+static void on_term(evutil_socket_t sig, short what, void *arg) {
+        struct node_life *life = arg;
+
+        (void) what;
+        node_stop(life->node, sig == SIGINT ? "SIGINT" : "SIGTERM");
+}
+
+static void on_hup(evutil_socket_t sig, short what, void *arg) {
+        struct node_life *life = arg;
+        struct config_problems problems = {0};
+        struct iicp_buf report = {0};
+
+        (void) sig;
+        (void) what;
+        if (life->node->phase == NODE_RUNNING)
+                node_reload(life->node, &problems, &report);
+        config_problems_free(&problems);
+        iicp_buf_free(&report);
+}
+
+static void look_for_ready(void *arg) {
+        struct node_life *life = arg;
+        struct node *n = life->node;
+        size_t models;
+
+        if (n->phase != NODE_RUNNING)
+                return;
+        if (strcmp(status_word(n), "ready") != 0) {
+                timer_set_ms(&life->look, READY_LOOK_MS);
+                return;
+        }
+        life->ready_said = true;
+        backends_models_to_register(n->backends, &models);
+        log_notice("ready", "ready after %.1f s: %s, %zu model%s",
+                   (double) (clock_mono_ms(n->clock) - n->started_ms) / 1000.0,
+                   directory_state(n->directory) == DIRECTORY_REGISTERED ? "registered" : "not registered", models,
+                   models == 1 ? "" : "s");
+}
+
+static void each_minute(void *arg) {
+        struct node_life *life = arg;
+
+        log_tick();
+        timer_set_ms(&life->minute, MINUTE_MS);
+}
+
+static struct event *signal_new(struct node_life *life, int sig, event_callback_fn fn) {
+        struct event *e = evsignal_new(loop_base(life->node->loop), sig, fn, life);
+
+        if (e && event_add(e, NULL) < 0) {
+                event_free(e);
+                return NULL;
+        }
+        return e;
+}
+
+int node_life_new(struct node *n) {
+        struct node_life *life = calloc(1, sizeof *life);
+
+        if (!life)
+                return -ENOMEM;
+        n->life = life;
+        life->node = n;
+        timer_init(&life->drain, n->loop, drain_over, life);
+        timer_init(&life->flush, n->loop, look_at_flush, life);
+        timer_init(&life->look, n->loop, look_for_ready, life);
+        timer_init(&life->minute, n->loop, each_minute, life);
+        life->term = signal_new(life, SIGTERM, on_term);
+        life->intr = signal_new(life, SIGINT, on_term);
+        life->hup = signal_new(life, SIGHUP, on_hup);
+        if (!life->term || !life->intr || !life->hup)
+                return -ENOMEM;
+        corridor_on_idle(n->corridor, on_idle, life);
+        timer_set_ms(&life->look, 0);
+        timer_set_ms(&life->minute, MINUTE_MS);
+        return 0;
+}
+
+void node_life_free(struct node *n) {
+        struct node_life *life = n->life;
+
+        if (!life)
+                return;
+        timer_clear(&life->drain);
+        timer_clear(&life->flush);
+        timer_clear(&life->look);
+        timer_clear(&life->minute);
+        if (life->term)
+                event_free(life->term);
+        if (life->intr)
+                event_free(life->intr);
+        if (life->hup)
+                event_free(life->hup);
+        free(life);
+        n->life = NULL;
+}
