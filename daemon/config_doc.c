@@ -111,7 +111,7 @@ static void manual_key(FILE *f, const struct config_key *k) {
 void config_write_manual(FILE *f) {
         fputs(".\\\" SPDX-License-Identifier: Apache-2.0\n"
               ".\\\" Generated from the table of keys (daemon/config_table.c).\n"
-              ".TH IICP.CONF 5 \"\" iicpd \"File Formats\"\n"
+              ".TH IICP.CONF 5 \"2026-11-24\" iicpd \"File Formats\"\n"
               ".SH NAME\niicp.conf \\- configuration of iicpd and iicp\n"
               ".SH SYNOPSIS\n.I /etc/iicp.conf\n.br\n.I ~/.config/iicp/iicp.conf\n"
               ".SH DESCRIPTION\n"
@@ -148,7 +148,7 @@ void config_write_manual(FILE *f) {
         fputs(".SH EXAMPLE\n.nf\n[node]\nregion = eu\\-central\n\n[backend gpu]\ntype = ollama\n"
               "url = http://localhost:11434\nexclude = llava*\n\n[availability]\n"
               "window = 07:00\\-23:00 50%\nwindow = 23:00\\-07:00 100%\n.fi\n"
-              ".SH SEE ALSO\n.BR iicpd (8),\n.BR iicpctl (1),\n.BR iicp (1)\n", f);
+              ".SH SEE ALSO\n.BR iicpd (8),\n.BR iicpctl (8),\n.BR iicp (1)\n", f);
 }
 
 bool config_explain(const char *key, FILE *f) {
