@@ -115,7 +115,7 @@ static void add_escaped(struct iicp_buf *b, unsigned char c) {
 }
 
 void iicp_buf_json_str(struct iicp_buf *b, struct iicp_str s) {
-        const char *p = s.p, *end = s.p + s.n;
+        const char *p = s.n > 0 ? s.p : "", *end = p + s.n;
 
         /* one reservation for the usual case, that nothing needs an escape: it can never be less */
         if (!iicp_buf_reserve(b, s.n + 2))

@@ -139,7 +139,16 @@ static bool refuse(struct iicp_refusal *refusal, const char *field) {
         return false;
 }
 
-/* An optional string: absent and null are fine, "" only where the caller says so. */
+/* Code points of text that the scanner passed. */
+static size_t characters(struct iicp_str s) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < s.n; i++)
+                n += !utf8_tail((unsigned char) s.p[i]);
+        return n;
+}
+
+/* An optional string of at most max characters: absent, null and "" are fine. */
 static bool take_string(struct iicp_envelope *e, const struct iicp_json *v, const char *field, size_t max,
                         struct iicp_str *ret, struct iicp_refusal *refusal) {
         if (!given(v))
@@ -150,7 +159,7 @@ static bool take_string(struct iicp_envelope *e, const struct iicp_json *v, cons
                 *refusal = (struct iicp_refusal){.id = IICP_REFUSE_INTERNAL};
                 return false;
         }
-        return ret->n <= max || refuse(refusal, field);
+        return characters(*ret) <= max || refuse(refusal, field);
 }
 
 static bool safe_id(struct iicp_str id) {

@@ -410,10 +410,13 @@ static int scan_separator(struct scanner *s, struct iicp_json *ret) {
 
 int iicp_json_scan(struct iicp_str text, iicp_json_member_fn fn, void *arg, struct iicp_json *ret) {
         _cleanup_(names_free) struct names names = {.n = 0};
-        struct scanner s = {.p = text.p, .end = text.p + text.n};
         struct iicp_json name = {}, inner_name, value = {};
+        struct scanner s;
         int r;
 
+        if (text.n == 0)
+                return -EBADMSG;
+        s = (struct scanner){.p = text.p, .end = text.p + text.n};
         do {
                 bool top = s.depth == 1;
 

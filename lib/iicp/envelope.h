@@ -14,7 +14,7 @@ enum iicp_priority { IICP_PRIORITY_CRITICAL, IICP_PRIORITY_HIGH, IICP_PRIORITY_N
 
 #define IICP_TIMEOUT_MS_MAX 300000
 #define IICP_TASK_ID_ECHO_MAX 128 /* longest task_id that is echoed, bytes */
-#define IICP_NONCE_MAX 256
+#define IICP_NONCE_MAX 256 /* characters */
 
 /* A task envelope: the result of one scan of the body. Slices point into the body, or into `arena`
  * where a string had escapes; both must outlive the envelope. [02 section 4.1] */

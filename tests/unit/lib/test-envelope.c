@@ -285,6 +285,15 @@ static void IICPD_02_35_nonce(void **state) {
                 assert_int_equal(check_with(b.p).ok, n == 256);
                 iicp_buf_free(&b);
         }
+        /* characters, not bytes */
+        for (int n = 256; n <= 257; n++) {
+                iicp_buf_puts(&b, "\"nonce\":\"");
+                for (int i = 0; i < n; i++)
+                        iicp_buf_puts(&b, i % 2 ? "\xc3\xa9" : "\\u20ac");
+                iicp_buf_puts(&b, "\"");
+                assert_int_equal(check_with(b.p).ok, n == 256);
+                iicp_buf_free(&b);
+        }
 }
 
 static void model_tokens_credits_and_the_rest(void **state) {
