@@ -67,6 +67,35 @@ static inline size_t utf8_sequence(const char *s, const char *end) {
         return 0;
 }
 
+static inline bool json_is_space(char c) {
+        return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+static inline bool json_is_digit(char c) {
+        return c >= '0' && c <= '9';
+}
+
+static inline const char *json_skip_space(const char *p, const char *end) {
+        while (p < end && json_is_space(*p))
+                p++;
+        return p;
+}
+
+/* Reads the escape whose backslash is at p. Returns the place after it and the code point, or NULL
+ * if it is none (a surrogate without its other half included). */
+const char *json_read_escape(const char *p, const char *end, int32_t *ret_point);
+
+/* Decoded bytes of a string, one at a time. */
+struct json_bytes {
+        const char *p, *end;
+        unsigned char queue[4];
+        unsigned n, at;
+};
+
+struct json_bytes json_bytes_of(const struct iicp_json *string);
+/* -1 at the end */
+int json_next_byte(struct json_bytes *b);
+
 /* iicp_json_is for a literal, without a call in the usual case. */
 #define json_name_is(name, literal)                                                                  \
         ((name)->escaped ? iicp_json_is((name), (literal))                                           \
