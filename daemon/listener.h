@@ -3,12 +3,22 @@
 #define IICPD_LISTENER_H
 
 /* Accept, peek four bytes, hand over to a door. Owns the listening socket, the connection caps
- * (in all and per source: IPv4 address, IPv6 /64; loopback and trusted proxies exempt), and the
- * pause on descriptor exhaustion. [02 sections 1, 2.5] */
+ * (in all and per source: IPv4 address, IPv6 /64; loopback and trusted proxies are exempt from the
+ * cap per source), connections that are silent between requests, and the pause on descriptor
+ * exhaustion. [02 sections 1, 2.5] */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+
+#define LISTENER_PEEK_MS 10000       /* four bytes after accept */
+#define LISTENER_HEAD_MS 10000       /* complete request head after accept or first byte */
+#define LISTENER_IDLE_MS 60000       /* keep-alive */
+#define LISTENER_PORTS 64            /* candidates of the auto-increment */
+#define LISTENER_BACKLOG 1024
+#define LISTENER_PAUSE_MS 500        /* no descriptor left: next try, unless one gets free earlier */
+#define LISTENER_MIN_CONNECTIONS 256
+#define LISTENER_MIN_PER_SOURCE 64
 
 struct node;
 struct listener;
@@ -29,5 +39,14 @@ unsigned listener_max_connections(const struct listener *l);
 /* Doors report life of a connection that they got. */
 void listener_head_complete(struct listener *l, int fd);
 void listener_closed(struct listener *l, int fd);
+/* The door goes on with a duplicate of the descriptor and closes the old one. */
+void listener_moved(struct listener *l, int fd, int new_fd);
+/* The door gives a connection back that has been silent for idle_ms after an answer. */
+void listener_idle(struct listener *l, int fd, uint64_t idle_ms);
+
+/* Inside the listener: the socket alone (listener_bind.c). Takes the first free port. */
+int listener_bind(const char *address, unsigned port, bool strict, int *ret_fd, char *why, size_t why_cap);
+/* A stream socket passed by the service manager, -1 if there is none. */
+int listener_passed_socket(void);
 
 #endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_DOOR_HTTP_HEADERS_H
+#define IICPD_DOOR_HTTP_HEADERS_H
+
+/* Reading of a request head beyond what the HTTP library does: target, Host and the header fields
+ * that decide about a body. Pure; everything is borrowed from the caller. [02 sections 2.1, 2.2] */
+
+#include <iicp/refusal.h>
+
+enum http_resource {
+        HTTP_UNKNOWN,        /* 404 */
+        HTTP_TASK,           /* POST /v1/task */
+        HTTP_HEALTH,         /* GET, HEAD /iicp/health */
+        HTTP_METRICS,        /* GET, HEAD /metrics */
+};
+
+struct http_target {
+        enum http_resource resource;
+        struct iicp_str authority; /* of the absolute form, else absent */
+};
+/* The target as it came: origin form, absolute form or "*". */
+void http_target_parse(struct iicp_str target, struct http_target *ret);
+
+/* Value of Allow for a resource. */
+const char *http_allow(enum http_resource r);
+
+/* Host name of "host:port", "[v6]:port"; absent if malformed. Brackets stay. */
+struct iicp_str http_host_name(struct iicp_str authority);
+/* localhost, 127.0.0.1 or [::1]? */
+bool http_host_is_local(struct iicp_str host);
+
+/* What the header fields say; filled by http_field, one call a field in the order of arrival. */
+struct http_fields {
+        unsigned n;
+        struct iicp_str host, origin, authorization, consumer_token, content_type, traceparent,
+                tracestate, trace_id, forwarded_for;
+        bool require_e2e;
+        bool encoded;            /* Content-Encoding other than identity */
+        bool bad_length;         /* Content-Length malformed, or several that differ */
+        bool has_length;
+        uint64_t length;         /* saturated */
+        bool has_transfer, chunked;
+        bool doubled_host;
+};
+void http_field(struct http_fields *f, struct iicp_str name, struct iicp_str value);
+
+/* Body rules that can be decided by the head, in the order of the contract: encoding, then
+ * lengths, then size, then content type. NONE: read it. */
+enum iicp_refusal_id http_body_check(const struct http_fields *f);
+
+#define HTTP_FIELDS_MAX 64
+#define HTTP_HEAD_MAX 16384 /* bytes of request line and header fields */
+
+#endif

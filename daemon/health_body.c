@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "build-config.h"
+
+#include "door_http.h"
+#include "listener.h"
+#include "node.h"
+
+#include <iicp/directory.h>
+
+static void strings(struct iicp_buf *out, const char *const *v, size_t n) {
+        iicp_buf_puts(out, "[");
+        for (size_t i = 0; i < n; i++) {
+                if (i > 0)
+                        iicp_buf_puts(out, ",");
+                iicp_buf_json_str(out, iicp_str(v[i]));
+        }
+        iicp_buf_puts(out, "]");
+}
+
+/* The primary intent and all of them, as the models that are to be registered make them. */
+static void intents(struct node *n, struct iicp_buf *out) {
+        struct iicp_capabilities caps = {0};
+        const char *const *models;
+        const char *primary;
+        size_t count = 0;
+
+        models = backends_models_to_register(n->backends, &count);
+        if (iicp_capabilities_derive(models, count, n->config->intent_default, &caps) < 0)
+                caps = (struct iicp_capabilities){0};
+        primary = caps.n > 0 ? caps.v[0].intent : n->config->intent_default;
+        for (size_t i = 0; i < caps.n; i++)
+                if (n->config->intent_default && strcmp(caps.v[i].intent, n->config->intent_default) == 0)
+                        primary = caps.v[i].intent;
+        iicp_buf_puts(out, ",\"intent\":");
+        iicp_buf_json_str(out, iicp_str(primary ? primary : ""));
+        iicp_buf_puts(out, ",\"intents\":[");
+        for (size_t i = 0; i < caps.n; i++) {
+                if (i > 0)
+                        iicp_buf_puts(out, ",");
+                iicp_buf_json_str(out, iicp_str(caps.v[i].intent));
+        }
+        iicp_buf_puts(out, "]");
+        iicp_capabilities_free(&caps);
+}
+
+/* What the directory accepted last, because peers compare the two; a node that does not register
+ * shows what it would. */
+static void models(struct node *n, struct iicp_buf *out) {
+        const char *const *v = NULL;
+        size_t count = 0;
+
+        if (n->directory && directory_state(n->directory) != DIRECTORY_OFF)
+                v = directory_registered_models(n->directory, &count);
+        else
+                v = backends_models_to_register(n->backends, &count);
+        iicp_buf_puts(out, ",\"model\":");
+        iicp_buf_json_str(out, iicp_str(count > 0 ? v[0] : ""));
+        iicp_buf_puts(out, ",\"models\":");
+        strings(out, v, count);
+}
+
+static void stability(struct node *n, struct iicp_buf *out) {
+        struct backend_stability s = {0};
+
+        backends_stability(n->backends, &s);
+        iicp_buf_puts(out, ",\"backend_stability\":{\"backend_state\":");
+        iicp_buf_json_str(out, iicp_str(backend_state_name(s.state)));
+        iicp_buf_puts(out, ",\"reason_class\":");
+        iicp_buf_json_str(out, iicp_str(s.reason ? s.reason : "ok"));
+        if (s.state == STATE_DRAINING && s.retry_after_s > 0)
+                iicp_buf_printf(out, ",\"retry_after_s\":%lld", (long long) s.retry_after_s);
+        if (s.state == STATE_DRAINING && s.drain_until > 0)
+                iicp_buf_printf(out, ",\"drain_until\":%lld", (long long) s.drain_until);
+        iicp_buf_puts(out, "}");
+}
+
+void health_body(struct node *n, struct iicp_buf *out) {
+        unsigned active = corridor_active(n->corridor), most = n->config->max_concurrent;
+        /* A reload can lower the limit below what runs. */
+        double load = most == 0 || active > most ? 1.0 : (double) active / most;
+
+        iicp_buf_puts(out, "{\"status\":\"ok\",\"node_id\":");
+        iicp_buf_json_str(out, iicp_str(state_identity(n->state)->node_id));
+        iicp_buf_puts(out, ",\"region\":");
+        iicp_buf_json_str(out, iicp_str(n->config->region && *n->config->region ? n->config->region : "unknown"));
+        iicp_buf_printf(out, ",\"load\":%.3f,\"active_jobs\":%u,\"max_concurrent\":%u,\"effective_max_concurrent\":%u",
+                        load, active, most, corridor_effective(n->corridor));
+        iicp_buf_printf(out, ",\"available\":%s",
+                        n->phase == NODE_RUNNING && corridor_available(n->corridor) ? "true" : "false");
+        models(n, out);
+        intents(n, out);
+        iicp_buf_puts(out, ",\"pinhole_state\":{\"active\":false}");
+        stability(n, out);
+        iicp_buf_puts(out, "}");
+}
+
+static void gauge(struct iicp_buf *out, const char *name, const char *help, unsigned value) {
+        iicp_buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %u\n", name, help, name, name, value);
+}
+
+void metrics_node_gauges(void *arg, struct iicp_buf *out) {
+        struct node *n = arg;
+        struct backend_stability s = {0};
+        uint64_t age_ms = clock_mono_ms(n->clock) - n->started_ms;
+
+        gauge(out, "iicp_active_tasks", "Tasks that hold a slot.", corridor_active(n->corridor));
+        gauge(out, "iicp_effective_max_concurrent", "Slots by the availability windows.",
+              corridor_effective(n->corridor));
+        backends_stability(n->backends, &s);
+        gauge(out, "iicp_backend_draining", "1 while no backend takes new tasks.", s.state == STATE_DRAINING);
+        if (n->listener) {
+                gauge(out, "iicp_connections", "Open connections of the task port.", listener_connections(n->listener));
+                gauge(out, "iicp_max_connections", "Limit of connections of the task port.",
+                      listener_max_connections(n->listener));
+        }
+        iicp_buf_puts(out, "# HELP iicp_build_info Release.\n# TYPE iicp_build_info gauge\n"
+                           "iicp_build_info{version=\"" PACKAGE_VERSION "\"} 1\n");
+        iicp_buf_printf(out, "# HELP process_start_time_seconds Start of the process, epoch seconds.\n"
+                             "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %lld\n",
+                        (long long) (clock_wall_s(n->clock) - (int64_t) (age_ms / 1000)));
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "build-config.h"
+
+#include "listener.h"
+
+#include "peer.h"
+#include "util.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+static int bind_one(struct sockaddr_storage *addr, bool dual, unsigned port) {
+        _cleanup_close_ int fd = -1;
+        int on = 1, off = 0;
+        socklen_t n;
+
+        fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return -errno;
+        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
+                return -errno;
+        if (addr->ss_family == AF_INET6) {
+                if (dual && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0)
+                        return -errno;
+                ((struct sockaddr_in6 *) addr)->sin6_port = htons((uint16_t) port);
+                n = sizeof(struct sockaddr_in6);
+        } else {
+                ((struct sockaddr_in *) addr)->sin_port = htons((uint16_t) port);
+                n = sizeof(struct sockaddr_in);
+        }
+        /* Listening at once, because a port that is only bound can still be taken by another. */
+        if (bind(fd, (struct sockaddr *) addr, n) < 0 || listen(fd, LISTENER_BACKLOG) < 0)
+                return -errno;
+        int ret = fd;
+        fd = -1;
+        return ret;
+}
+
+static int bind_ports(struct sockaddr_storage *addr, bool dual, unsigned port, bool strict) {
+        int first = 0;
+
+        for (unsigned i = 0; i < (strict ? 1u : LISTENER_PORTS) && port + i <= 65535; i++) {
+                int fd = bind_one(addr, dual, port + i);
+
+                if (fd >= 0)
+                        return fd;
+                if (first == 0)
+                        first = fd;
+                if (fd != -EADDRINUSE)
+                        break;
+        }
+        return first;
+}
+
+int listener_bind(const char *address, unsigned port, bool strict, int *ret_fd, char *why, size_t why_cap) {
+        struct sockaddr_storage addr;
+        bool any = !address;
+        int fd;
+
+        if (peer_parse(iicp_str(any ? "::" : address), &addr) < 0) {
+                snprintf(why, why_cap, "listen.address is not a numeric address");
+                return -EINVAL;
+        }
+        /* "::" as configured serves both families just like the default. */
+        bool dual = addr.ss_family == AF_INET6 &&
+                    IN6_IS_ADDR_UNSPECIFIED(&((struct sockaddr_in6 *) &addr)->sin6_addr);
+        fd = bind_ports(&addr, dual, port, strict);
+        if (any && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL || fd == -EPROTONOSUPPORT)) {
+                peer_parse(IICP_STR("0.0.0.0"), &addr);
+                fd = bind_ports(&addr, false, port, strict);
+        }
+        if (fd < 0) {
+                snprintf(why, why_cap, "cannot listen on port %u%s: %s", port,
+                         !strict && fd == -EADDRINUSE ? " nor on the next 63" : "", strerror(-fd));
+                return fd;
+        }
+        *ret_fd = fd;
+        return 0;
+}
+
+int listener_passed_socket(void) {
+#ifdef HAVE_SYSTEMD
+        int n = sd_listen_fds(0);
+
+        for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++)
+                if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 && sd_is_socket(fd, AF_UNIX, 0, -1) == 0)
+                        return fd;
+#endif
+        return -1;
+}
