@@ -84,6 +84,9 @@ static void parse_key(const struct iicp_json *object, const struct iicp_node_rul
                 key = iicp_json_get(object, "public_key");
         r->pub.has_key = key.type == IICP_JSON_OBJECT &&
                          iicp_cx_peer_key_parse(&key, rules->now_s, &r->key) == 0;
+        /* a redacted record only says that there is one */
+        if (rules->public_view && iicp_json_get(object, "key_ready").type == IICP_JSON_TRUE)
+                r->pub.has_key = true;
 }
 
 static int parse_route(const struct iicp_json *object, const struct iicp_node_rules *rules,
