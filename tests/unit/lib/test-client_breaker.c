@@ -2,6 +2,8 @@
 #include "client-internal.h"
 #include "vectors.h"
 
+#include <stdio.h>
+
 static int64_t at(struct json_object *event) {
         return (int64_t) (json_object_get_double(vector_get(event, "t_s")) * 1000 + 0.5);
 }

@@ -2,6 +2,8 @@
 #include "client-internal.h"
 #include "vectors.h"
 
+#include <stdio.h>
+
 #include <curl/curl.h>
 #include <math.h>
 

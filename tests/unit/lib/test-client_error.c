@@ -2,6 +2,8 @@
 #include "client-internal.h"
 #include "vectors.h"
 
+#include <stdio.h>
+
 static void IICPD_06_38_foreign_messages_are_cut_and_stripped(void **state) {
         char out[256], lng[400];
         struct iicp_outcome o;

@@ -3,6 +3,7 @@
 #include "vectors.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static enum iicp_identity_mode mode_of(struct iicp_str s) {
         return iicp_str_is(s, "auto") ? IICP_IDENTITY_AUTO : iicp_str_is(s, "disabled") ? IICP_IDENTITY_DISABLED
@@ -10,13 +11,13 @@ static enum iicp_identity_mode mode_of(struct iicp_str s) {
 }
 
 static void write_conversation(struct json_object *c, struct iicp_buf *out) {
-        struct json_object *roles = vector_get(c, "roles_in"), *markers = vector_get(c, "marker_in");
+        struct json_object *roles = vector_get(c, "roles_in"), *markers = vector_find(c, "marker_in");
 
         iicp_buf_puts(out, "{\"temperature\":0.50,\"messages\":[");
         for (size_t i = 0; i < json_object_array_length(roles); i++)
                 iicp_buf_printf(out, "%s{\"role\":\"%s\",\"content\":\"%s\"}", i ? "," : "",
                                 json_object_get_string(json_object_array_get_idx(roles, i)),
-                                json_object_get_boolean(json_object_array_get_idx(markers, i))
+                                markers && json_object_get_boolean(json_object_array_get_idx(markers, i))
                                         ? "see [IICP-RUNTIME-CONTEXT/1]" : "x");
         iicp_buf_puts(out, "]}");
 }

@@ -2,6 +2,8 @@
 #include "client-internal.h"
 #include "vectors.h"
 
+#include <stdio.h>
+
 #define NODES_MAX 32
 
 /* The vector's short form of a record. */

@@ -2,6 +2,8 @@
 #include "client-internal.h"
 #include "vectors.h"
 
+#include <stdio.h>
+
 static const char *text_in(struct json_object *o, const char *name) {
         struct json_object *v = o ? vector_find(o, name) : NULL;
 

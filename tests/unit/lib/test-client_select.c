@@ -2,6 +2,8 @@
 #include "client-internal.h"
 #include "vectors.h"
 
+#include <stdio.h>
+
 #define POOL_MAX 8
 
 /* The random numbers of a case, in the order in which they are drawn. */
@@ -13,7 +15,8 @@ struct draws {
 static double draw(void *arg) {
         struct draws *d = arg;
 
-        return d->v[MIN(d->used++, (size_t) 1)];
+        assert_true(d->used < 2);
+        return d->v[d->used++];
 }
 
 static double number_or(struct json_object *c, const char *name, double otherwise) {
