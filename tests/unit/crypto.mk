@@ -1,7 +1,11 @@
 UNIT_TESTS +=
-# one block a program:
-#   UNIT_TESTS += tests/unit/lib/test-urn
-#   tests_unit_lib_test_urn_SOURCES = tests/unit/lib/test-urn.c
-#   tests_unit_lib_test_urn_CPPFLAGS = $(UNIT_CPPFLAGS)
-#   tests_unit_lib_test_urn_CFLAGS = $(UNIT_CFLAGS)
-#   tests_unit_lib_test_urn_LDADD = $(UNIT_LIB_LIBS)
+UNIT_TESTS += tests/unit/lib/test-selftest
+tests_unit_lib_test_selftest_SOURCES = tests/unit/lib/test-selftest.c
+tests_unit_lib_test_selftest_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/lib
+tests_unit_lib_test_selftest_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_lib_test_selftest_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS)
+UNIT_TESTS += tests/unit/lib/test-cx
+tests_unit_lib_test_cx_SOURCES = tests/unit/lib/test-cx.c
+tests_unit_lib_test_cx_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/lib
+tests_unit_lib_test_cx_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_lib_test_cx_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS)

@@ -1,7 +1,15 @@
-UNIT_TESTS +=
-# one block a program:
-#   UNIT_TESTS += tests/unit/lib/test-urn
-#   tests_unit_lib_test_urn_SOURCES = tests/unit/lib/test-urn.c
-#   tests_unit_lib_test_urn_CPPFLAGS = $(UNIT_CPPFLAGS)
-#   tests_unit_lib_test_urn_CFLAGS = $(UNIT_CFLAGS)
-#   tests_unit_lib_test_urn_LDADD = $(UNIT_LIB_LIBS)
+UNIT_TESTS += tests/unit/daemon/task/test-seen
+tests_unit_daemon_task_test_seen_SOURCES = tests/unit/daemon/task/test-seen.c
+tests_unit_daemon_task_test_seen_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_task_test_seen_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_task_test_seen_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/task/test-rate
+tests_unit_daemon_task_test_rate_SOURCES = tests/unit/daemon/task/test-rate.c
+tests_unit_daemon_task_test_rate_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_task_test_rate_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_task_test_rate_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/task/test-result
+tests_unit_daemon_task_test_result_SOURCES = tests/unit/daemon/task/test-result.c
+tests_unit_daemon_task_test_result_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_task_test_result_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_task_test_result_LDADD = $(UNIT_DAEMON_LIBS)
