@@ -1,8 +1,10 @@
 # Fuzz targets. With --enable-fuzzing (clang): `make fuzzers`, run by .ci/run from the corpus in the
 # tree. Otherwise each target is a test that replays its corpus.
-FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn
+FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn tests/fuzz/fuzz-cx \
+	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head
 
 FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
+FUZZ_DAEMON = daemon/libiicpd.la $(JSON_LIBS)
 FUZZ_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/fuzz
 FUZZ_CFLAGS = $(daemon_libiicpd_la_CFLAGS)
 if FUZZING
@@ -32,6 +34,30 @@ tests_fuzz_fuzz_urn_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_urn_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_urn_LDFLAGS = $(FUZZ_LINKER)
 tests_fuzz_fuzz_urn_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_cx_SOURCES = tests/fuzz/fuzz-cx.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_cx_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_cx_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_cx_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_cx_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_directory_SOURCES = tests/fuzz/fuzz-directory.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_directory_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_directory_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_directory_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_directory_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_config_CPPFLAGS = $(FUZZ_CPPFLAGS) -I$(top_srcdir)/daemon
+tests_fuzz_fuzz_config_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_config_LDADD = $(FUZZ_DAEMON)
+
+tests_fuzz_fuzz_head_SOURCES = tests/fuzz/fuzz-head.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_head_CPPFLAGS = $(FUZZ_CPPFLAGS) -I$(top_srcdir)/daemon
+tests_fuzz_fuzz_head_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_head_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_head_LDADD = $(FUZZ_DAEMON)
 
 EXTRA_PROGRAMS += $(FUZZERS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c

@@ -154,11 +154,12 @@ def proof(base, path, answer_path, kind):
     with open(answer_path, encoding="utf-8") as f:
         answer = json.load(f)
     health = json.loads(fetch(base + "/iicp/health")[1])
-    node = answer.get("node_id")
-    check(node and node == health.get("node_id"), f"answered by {node}, our node is {health.get('node_id')}")
+    node = answer["routing_receipt"]["selected_node_id_prefix"]
+    check(node and str(health.get("node_id")).startswith(node),
+          f"answered by {node}, our node is {health.get('node_id')}")
     check(answer.get("status") == "success", f"status {answer.get('status')}")
     uuid.UUID(answer["task_id"])
-    content = answer["result"]["choices"][0]["message"]["content"]
+    content = answer.get("text")
     check(isinstance(content, str) and content.strip(), "the answer has no text")
     check(kind != "demo" or content.startswith("[demo]"), "the demo backend does not say that it is one")
     now = successes(base)
@@ -167,13 +168,14 @@ def proof(base, path, answer_path, kind):
              "payload": {"model": "no-such-model", "messages": [{"role": "user", "content": "x"}]}}
     status, _ = fetch(base + "/v1/task", "POST", json.dumps(wrong), {"Content-Type": "application/json"}, 2, 10)
     check(status == 404, f"a model that is not there gave {status}, not 404")
-    usage = answer["result"].get("usage") or {}
-    tokens = usage.get("total_tokens")
+    tokens = (answer.get("usage") or {}).get("total_tokens")
+    both = answer.get("encrypted") and answer.get("answer_encrypted")
+    check(both, "it did not travel encrypted both ways")
     print("    " + content.strip().replace("\n", "\n    "))
     print()
     print(f"Proof    discovered, selected, submitted; HTTP 200, status success, task {answer['task_id'][:8]},")
     print(f"         answered by our node {node[:8]}"
-          + (", encrypted both ways" if answer.get("encrypted") else ", NOT encrypted"))
+          + ", encrypted both ways")
     print(f"         iicp_tasks_total{{status=\"success\"}} {was['tasks']} -> {now['tasks']}; "
           + (f"the backend counted {tokens} tokens, we {now['tokens'] - was['tokens']}"
              if isinstance(tokens, int) else "the backend counted no tokens"))
