@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration file: whatever it holds, there is a configuration or a list of problems. */
 
-#define _GNU_SOURCE
 #include "fuzz.h"
 
 #include "config.h"
