@@ -325,12 +325,13 @@ int iicp_json_decode(const struct iicp_json *string, struct iicp_buf *out) {
 }
 
 int iicp_json_int(const struct iicp_json *number, int64_t *ret) {
-        const char *p = number->text.p, *end = p + number->text.n;
+        const char *p = number->text.p, *end;
         bool negative;
         int64_t v = 0;
 
         if (number->type != IICP_JSON_NUMBER)
                 return -EINVAL;
+        end = p + number->text.n;
         negative = p < end && *p == '-';
         if (negative)
                 p++;

@@ -52,13 +52,29 @@ static void read_policy(struct json_object *p, struct iicp_policy *ret, const ch
         ret->identity_level = v ? json_object_get_string(v) : NULL;
 }
 
-static void check_case(struct json_object *c, const struct iicp_nodes *list) {
+/* A case may use some of the nodes only. */
+static struct iicp_nodes subset(struct json_object *used, const struct iicp_nodes *all, struct iicp_record *room) {
+        struct iicp_nodes some = {.v = room};
+
+        if (!used)
+                return *all;
+        for (size_t i = 0; i < all->n; i++)
+                for (size_t j = 0; j < json_object_array_length(used); j++)
+                        if (!strcmp(all->v[i].node_id,
+                                    json_object_get_string(json_object_array_get_idx(used, j))))
+                                room[some.n++] = all->v[i];
+        return some;
+}
+
+static void check_case(struct json_object *c, const struct iicp_nodes *all) {
         struct json_object *eligible = vector_get(c, "eligible"), *rejected = vector_get(c, "rejected");
         bool plain = json_object_get_boolean(vector_get(c, "allow_plaintext"));
         const char *regions[16] = {NULL}, *outcome = json_object_get_string(vector_get(c, "outcome"));
         struct iicp_policy policy;
         struct iicp_policy_resolved resolved;
         struct iicp_error e = {0};
+        struct iicp_record room[NODES_MAX];
+        struct iicp_nodes some = subset(vector_find(c, "nodes_used"), all, room), *list = &some;
         size_t got[NODES_MAX], n;
         bool ok;
 
