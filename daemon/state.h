@@ -31,16 +31,24 @@ struct identity {
 struct state;
 
 /* Creates the directory (0700) if it is missing, takes the lock, reads identity and keyring; makes
- * a node id (or takes configured_id) and a CX key if there are none. On failure returns -errno and
- * a text for the operator in why: -EBUSY is "locked by pid N", -EPERM a wrong owner or mode. */
+ * a node id (or takes configured_id) and a CX key if there are none, and writes what it made. A
+ * configured_id other than the kept one is another node: what belongs to the old one is moved aside
+ * as .old-<time>. On failure returns -errno and a text for the operator in why: -EBUSY is "locked by
+ * pid N", -EPERM a wrong owner or mode, -EBADMSG a CX key that does not match its public half. */
 int state_open(const char *dir, const char *configured_id, int64_t now_s, struct state **ret,
                char *why, size_t why_cap);
 struct state *state_close(struct state *s); /* wipes */
 
 struct identity *state_identity(struct state *s);
-/* Durable before it returns; called on the helper thread or where blocking is allowed. */
+/* Durable before it returns: fsync, so only where blocking is allowed (start, stop, tests). */
 int state_save_identity(struct state *s);
-/* Snapshot for the helper thread: returns a job argument for loop_block. */
+
+/* For the loop: the bytes of identity.json as they are now, which the helper thread writes.
+ * state_snapshot and state_job_free run on the loop, state_job_write on the helper thread. */
+struct state_job;
+int state_snapshot(struct state *s, struct state_job **ret);
+int state_job_write(struct state_job *j);
+struct state_job *state_job_free(struct state_job *j); /* wipes */
 
 /* Keys that may open envelopes now, current first. */
 const struct iicp_cx_private *state_cx_keys(const struct state *s, size_t *ret_n);

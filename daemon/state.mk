@@ -1,1 +1,3 @@
-daemon_libiicpd_la_SOURCES +=
+# state directory: lock, identity, keyring
+daemon_libiicpd_la_SOURCES += \
+	daemon/state.c daemon/state_file.h daemon/state_file.c daemon/keyring.h daemon/keyring.c

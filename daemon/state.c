@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state.h"
+
+#include "keyring.h"
+#include "log.h"
+#include "state_file.h"
+#include "util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <iicp/json.h>
+#include <iicp/uuid.h>
+#include <stdio.h>
+
+struct state {
+        int dir_fd, cx_fd, lock_fd;
+        struct identity identity;
+        struct keyring keyring;
+};
+
+struct state_job {
+        int dir_fd;            /* borrowed from the state */
+        struct iicp_buf bytes;
+};
+
+/* ---- identity.json ---- */
+
+/* Copies a string member; -EINVAL if it is there and does not fit or is no string. */
+static int take(const struct iicp_json *o, const char *name, char *out, size_t cap) {
+        struct iicp_json v = iicp_json_get(o, name);
+
+        return v.type == IICP_JSON_NONE ? 0 : iicp_json_copy(&v, out, cap) < 0 ? -EINVAL : 0;
+}
+
+/* Read with the scanner, which leaves no copies of the secrets behind. */
+static int parse_identity(struct iicp_str bytes, struct identity *ret) {
+        struct identity id = {0};
+        struct iicp_json doc, registered, at;
+        int r = -EINVAL;
+
+        if (iicp_json_scan(bytes, NULL, NULL, &doc) < 0)
+                return -EINVAL;
+        registered = iicp_json_get(&doc, "registered");
+        at = iicp_json_get(&doc, "registered_at");
+        if (take(&doc, "node_id", id.node_id, sizeof(id.node_id)) == 0 && id.node_id[0] &&
+            take(&doc, "directory_base", id.directory_base, sizeof(id.directory_base)) == 0 &&
+            take(&doc, "node_token", id.node_token, sizeof(id.node_token)) == 0 &&
+            take(&doc, "node_hmac_key", id.node_hmac_key, sizeof(id.node_hmac_key)) == 0 &&
+            take(&doc, "liveness_challenge", id.challenge, sizeof(id.challenge)) == 0 &&
+            take(&registered, "endpoint", id.registered.endpoint, sizeof(id.registered.endpoint)) == 0 &&
+            take(&registered, "transport_endpoint", id.registered.transport_endpoint,
+                 sizeof(id.registered.transport_endpoint)) == 0 &&
+            take(&registered, "capability_digest", id.registered.capability_digest,
+                 sizeof(id.registered.capability_digest)) == 0 &&
+            take(&registered, "cx_key_id", id.registered.cx_key_id, sizeof(id.registered.cx_key_id)) == 0) {
+                if (iicp_json_int(&at, &id.registered_at) < 0)
+                        id.registered_at = 0;
+                *ret = id;
+                r = 0;
+        }
+        iicp_wipe(&id, sizeof(id));
+        return r;
+}
+
+static void put(struct iicp_buf *out, const char *name, const char *value) {
+        iicp_buf_printf(out, ",\"%s\":", name);
+        iicp_buf_json_str(out, iicp_str(value));
+}
+
+static int write_identity(const struct identity *id, struct iicp_buf *out) {
+        iicp_buf_puts(out, "{\"version\":1");
+        put(out, "node_id", id->node_id);
+        put(out, "directory_base", id->directory_base);
+        put(out, "node_token", id->node_token);
+        put(out, "node_hmac_key", id->node_hmac_key);
+        put(out, "liveness_challenge", id->challenge);
+        iicp_buf_printf(out, ",\"registered_at\":%lld,\"registered\":{\"endpoint\":", (long long) id->registered_at);
+        iicp_buf_json_str(out, iicp_str(id->registered.endpoint));
+        put(out, "transport_endpoint", id->registered.transport_endpoint);
+        put(out, "capability_digest", id->registered.capability_digest);
+        put(out, "cx_key_id", id->registered.cx_key_id);
+        iicp_buf_puts(out, "}}\n");
+        return out->error;
+}
+
+int state_snapshot(struct state *s, struct state_job **ret) {
+        struct state_job *j = calloc(1, sizeof(*j));
+        int r;
+
+        if (!j)
+                return -ENOMEM;
+        j->dir_fd = s->dir_fd;
+        r = write_identity(&s->identity, &j->bytes);
+        if (r < 0) {
+                state_job_free(j);
+                return r;
+        }
+        *ret = j;
+        return 0;
+}
+
+int state_job_write(struct state_job *j) {
+        return state_write_file(j->dir_fd, "identity.json", iicp_buf_str(&j->bytes));
+}
+
+struct state_job *state_job_free(struct state_job *j) {
+        if (!j)
+                return NULL;
+        iicp_buf_wipe(&j->bytes);
+        free(j);
+        return NULL;
+}
+
+int state_save_identity(struct state *s) {
+        struct state_job *j;
+        int r = state_snapshot(s, &j);
+
+        if (r < 0)
+                return r;
+        r = state_job_write(j);
+        state_job_free(j);
+        return r;
+}
+
+/* ---- opening ---- */
+
+static int new_identity(struct state *s, const char *configured_id) {
+        s->identity = (struct identity){0};
+        if (!configured_id)
+                return iicp_uuid4(s->identity.node_id);
+        if (strlen(configured_id) >= sizeof(s->identity.node_id))
+                return -EINVAL;
+        strcpy(s->identity.node_id, configured_id);
+        return 0;
+}
+
+static int open_identity(struct state *s, const char *configured_id, int64_t now_s, char *why, size_t cap) {
+        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {0};
+        int r = state_file_read(s->dir_fd, "identity.json", &bytes, why, cap);
+
+        if (r < 0 && r != -ENOENT && r != -EFBIG)
+                return r;
+        if (r == 0 && parse_identity(iicp_buf_str(&bytes), &s->identity) == 0) {
+                if (!configured_id || strcmp(configured_id, s->identity.node_id) == 0)
+                        return 0;
+                log_notice("identity_changed", "node.id is set to another id than before: starting as a new node, "
+                                               "the old identity is kept aside");
+                state_file_aside(s->dir_fd, "identity.json", "old", now_s);
+        } else if (r != -ENOENT) {
+                log_warn("state_corrupt", "identity.json cannot be read: starting as a new node, the file is kept as "
+                                          "identity.json.bad-%lld", (long long) now_s);
+                state_file_aside(s->dir_fd, "identity.json", "bad", now_s);
+        }
+        r = new_identity(s, configured_id);
+        if (r == 0)
+                r = state_save_identity(s);
+        if (r < 0)
+                snprintf(why, cap, "cannot write identity.json: %s", strerror(-r));
+        return r;
+}
+
+static int new_keyring(struct state *s, int64_t now_s, char *why, size_t cap) {
+        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {0};
+        int r = keyring_make(now_s, &s->keyring);
+
+        if (r == 0)
+                r = keyring_write(&s->keyring, s->identity.node_id, &bytes);
+        if (r == 0)
+                r = state_write_file(s->cx_fd, "keyring.json", iicp_buf_str(&bytes));
+        if (r < 0)
+                snprintf(why, cap, "cannot make an encryption key: %s", strerror(-r));
+        return r;
+}
+
+static int open_keyring(struct state *s, int64_t now_s, char *why, size_t cap) {
+        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {0};
+        int r = state_file_read(s->cx_fd, "keyring.json", &bytes, why, cap);
+
+        if (r == -ENOENT)
+                return new_keyring(s, now_s, why, cap);
+        if (r < 0 && r != -EFBIG)
+                return r;
+        if (r == 0)
+                r = keyring_parse(iicp_buf_str(&bytes), s->identity.node_id, now_s, &s->keyring);
+        if (r == -EBADMSG) {
+                snprintf(why, cap, "a private key in cx/keyring.json does not match its public key: restore the file, "
+                                   "or move it away for a new key");
+                return r;
+        }
+        if (r == 0)
+                return 0;
+        log_warn(r == -ESTALE ? "key_replaced" : "state_corrupt", "cx/keyring.json %s: a new key is made, the file is "
+                 "kept aside", r == -ESTALE ? "is of another node or expired" : "cannot be read");
+        state_file_aside(s->cx_fd, "keyring.json", r == -ESTALE ? "old" : "bad", now_s);
+        return new_keyring(s, now_s, why, cap);
+}
+
+int state_open(const char *dir, const char *configured_id, int64_t now_s, struct state **ret, char *why,
+               size_t why_cap) {
+        struct state *s = calloc(1, sizeof(*s));
+        long pid = 0;
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        s->dir_fd = s->cx_fd = s->lock_fd = -1;
+        r = state_dir_open(AT_FDCWD, dir, &s->dir_fd, why, why_cap);
+        if (r == 0) {
+                r = state_lock(s->dir_fd, &s->lock_fd, &pid);
+                if (r == -EBUSY)
+                        snprintf(why, why_cap, "%s is in use by iicpd (pid %ld); give each instance its own state "
+                                               "(iicpd@.service)", dir, pid);
+                else if (r < 0)
+                        snprintf(why, why_cap, "cannot lock %s: %s", dir, strerror(-r));
+        }
+        if (r == 0)
+                r = state_dir_open(s->dir_fd, "cx", &s->cx_fd, why, why_cap);
+        if (r == 0)
+                r = open_identity(s, configured_id, now_s, why, why_cap);
+        if (r == 0)
+                r = open_keyring(s, now_s, why, why_cap);
+        if (r < 0) {
+                state_close(s);
+                return r;
+        }
+        *ret = s;
+        return 0;
+}
+
+struct state *state_close(struct state *s) {
+        if (!s)
+                return NULL;
+        keyring_wipe(&s->keyring);
+        if (s->cx_fd >= 0)
+                close(s->cx_fd);
+        if (s->dir_fd >= 0)
+                close(s->dir_fd);
+        if (s->lock_fd >= 0)
+                close(s->lock_fd);
+        iicp_wipe(s, sizeof(*s));
+        free(s);
+        return NULL;
+}
+
+struct identity *state_identity(struct state *s) {
+        return &s->identity;
+}
+
+const struct iicp_cx_private *state_cx_keys(const struct state *s, size_t *ret_n) {
+        *ret_n = s->keyring.n;
+        return s->keyring.keys;
+}
+
+struct iicp_str state_cx_public(const struct state *s) {
+        return iicp_buf_str(&s->keyring.public_);
+}
+
+const char *state_cx_key_id(const struct state *s) {
+        return s->keyring.keys[0].key_id;
+}

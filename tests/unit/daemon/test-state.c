@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state.h"
+
+#include "keyring.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define NOW 1790000000
+
+static char dir[64];
+static char why[512];
+
+static int make_dir(void **state) {
+        (void) state;
+        strcpy(dir, "/tmp/iicp-state-XXXXXX");
+        return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state) {
+        char command[128];
+
+        (void) state;
+        snprintf(command, sizeof(command), "rm -rf -- %s", dir);
+        return system(command);
+}
+
+static const char *at(const char *name) {
+        static char path[2][256];
+        static int turn;
+
+        turn = !turn;
+        snprintf(path[turn], sizeof(path[turn]), "%s/%s", dir, name);
+        return path[turn];
+}
+
+static struct state *open_ok(const char *id) {
+        struct state *s = NULL;
+
+        why[0] = '\0';
+        if (state_open(dir, id, NOW, &s, why, sizeof(why)) < 0)
+                fail_msg("state_open: %s", why);
+        return s;
+}
+
+static void put_file(const char *name, const char *text, mode_t mode) {
+        FILE *f = fopen(at(name), "w");
+
+        assert_non_null(f);
+        fputs(text, f);
+        fclose(f);
+        assert_int_equal(chmod(at(name), mode), 0);
+}
+
+static bool has_aside(const char *folder, const char *prefix) {
+        DIR *d = opendir(at(folder));
+        struct dirent *e;
+        bool found = false;
+
+        assert_non_null(d);
+        while ((e = readdir(d)))
+                found |= strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+        closedir(d);
+        return found;
+}
+
+static void SEC_PRIV_08_node_id_is_a_random_uuid(void **state) {
+        struct state *s = open_ok(NULL);
+        char first[37];
+
+        (void) state;
+        strcpy(first, state_identity(s)->node_id);
+        assert_int_equal(strlen(first), 36);
+        assert_int_equal(first[14], '4');
+        state_close(s);
+        s = open_ok(NULL);
+        assert_string_equal(state_identity(s)->node_id, first);
+        state_close(s);
+        assert_int_equal(unlink(at("identity.json")), 0);
+        s = open_ok(NULL);
+        assert_string_not_equal(state_identity(s)->node_id, first);
+        state_close(s);
+}
+
+static void IICPD_01_63_files_are_0600_in_a_0700_directory(void **state) {
+        struct state *s = open_ok(NULL);
+        struct stat st;
+
+        (void) state;
+        assert_int_equal(stat(dir, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0700);
+        assert_int_equal(stat(at("identity.json"), &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+        assert_int_equal(stat(at("cx"), &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0700);
+        assert_int_equal(stat(at("cx/keyring.json"), &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+        state_close(s);
+}
+
+static void IICPD_01_63_what_is_saved_is_read_again(void **state) {
+        struct state *s = open_ok("gpu-1");
+        struct identity *id = state_identity(s);
+        struct state_job *job;
+
+        (void) state;
+        strcpy(id->node_token, "token \"with\" quotes");
+        strcpy(id->node_hmac_key, "key");
+        strcpy(id->challenge, "c1");
+        strcpy(id->directory_base, "https://dir.example.org/api");
+        strcpy(id->registered.endpoint, "http://192.0.2.1:9484");
+        strcpy(id->registered.cx_key_id, "cx-1");
+        id->registered_at = NOW;
+        assert_int_equal(state_snapshot(s, &job), 0);
+        strcpy(id->node_token, "changed after the snapshot");
+        assert_int_equal(state_job_write(job), 0);
+        state_job_free(job);
+        state_close(s);
+        s = open_ok("gpu-1");
+        id = state_identity(s);
+        assert_string_equal(id->node_token, "token \"with\" quotes");
+        assert_string_equal(id->node_hmac_key, "key");
+        assert_string_equal(id->challenge, "c1");
+        assert_string_equal(id->directory_base, "https://dir.example.org/api");
+        assert_string_equal(id->registered.endpoint, "http://192.0.2.1:9484");
+        assert_string_equal(id->registered.cx_key_id, "cx-1");
+        assert_int_equal(id->registered_at, NOW);
+        state_close(s);
+}
+
+static void IICPD_01_64_corrupt_identity_is_kept_aside(void **state) {
+        struct state *s = open_ok(NULL);
+        char first[37];
+
+        (void) state;
+        strcpy(first, state_identity(s)->node_id);
+        state_close(s);
+        put_file("identity.json", "{\"node_id\":", 0600);
+        s = open_ok(NULL);
+        assert_string_not_equal(state_identity(s)->node_id, first);
+        assert_true(has_aside(".", "identity.json.bad-"));
+        /* the key belonged to the old node id */
+        assert_true(has_aside("cx", "keyring.json.old-"));
+        state_close(s);
+}
+
+static void IICPD_05_22_second_instance_is_refused_with_the_pid(void **state) {
+        struct state *s = open_ok(NULL), *other = NULL;
+        char pid[32];
+
+        (void) state;
+        assert_int_equal(state_open(dir, NULL, NOW, &other, why, sizeof(why)), -EBUSY);
+        snprintf(pid, sizeof(pid), "pid %ld", (long) getpid());
+        assert_non_null(strstr(why, pid));
+        state_close(s);
+        state_close(open_ok(NULL));
+}
+
+static void refused(int wanted, const char *word) {
+        struct state *s = NULL;
+
+        why[0] = '\0';
+        assert_int_equal(state_open(dir, NULL, NOW, &s, why, sizeof(why)), wanted);
+        assert_non_null(strstr(why, word));
+        assert_null(s);
+}
+
+static void IICPD_05_31_wrong_mode_refuses_the_start(void **state) {
+        (void) state;
+        state_close(open_ok(NULL));
+        assert_int_equal(chmod(at("identity.json"), 0640), 0);
+        refused(-EPERM, "chmod 0600");
+        assert_int_equal(chmod(at("identity.json"), 0600), 0);
+        assert_int_equal(chmod(at("cx/keyring.json"), 0604), 0);
+        refused(-EPERM, "chmod 0600");
+        assert_int_equal(chmod(at("cx/keyring.json"), 0600), 0);
+        assert_int_equal(chmod(dir, 0750), 0);
+        refused(-EPERM, "chmod 0700");
+        assert_int_equal(chmod(dir, 0700), 0);
+        state_close(open_ok(NULL));
+}
+
+static void IICPD_05_31_links_are_not_followed(void **state) {
+        (void) state;
+        state_close(open_ok(NULL));
+        assert_int_equal(rename(at("identity.json"), at("elsewhere.json")), 0);
+        assert_int_equal(symlink(at("elsewhere.json"), at("identity.json")), 0);
+        refused(-EPERM, "identity.json");
+}
+
+static void IICPD_05_31_corrupt_keyring_is_kept_aside(void **state) {
+        struct state *s = open_ok(NULL);
+        char id[IICP_CX_KEY_ID_TEXT];
+
+        (void) state;
+        strcpy(id, state_cx_key_id(s));
+        state_close(s);
+        put_file("cx/keyring.json", "{]", 0600);
+        s = open_ok(NULL);
+        assert_string_not_equal(state_cx_key_id(s), id);
+        assert_true(has_aside("cx", "keyring.json.bad-"));
+        state_close(s);
+}
+
+static void CX_NODE_02_key_is_stable_and_belongs_to_the_node_id(void **state) {
+        struct state *s = open_ok("a");
+        struct iicp_str published = state_cx_public(s);
+        char first[512];
+
+        (void) state;
+        memcpy(first, published.p, published.n + 1);
+        state_close(s);
+        s = open_ok("a");
+        assert_string_equal(state_cx_public(s).p, first);
+        state_close(s);
+        s = open_ok("b");
+        assert_string_not_equal(state_cx_public(s).p, first);
+        state_close(s);
+}
+
+static char *read_file(const char *name) {
+        FILE *f = fopen(at(name), "r");
+        char *text = calloc(1, 8192);
+
+        assert_non_null(f);
+        assert_true(fread(text, 1, 8191, f) > 0);
+        fclose(f);
+        return text;
+}
+
+static void IICPD_05_31_private_key_must_match(void **state) {
+        struct state *s = open_ok("a");
+        char *text, *p;
+
+        (void) state;
+        state_close(s);
+        text = read_file("cx/keyring.json");
+        p = strstr(text, "\"private_key\":\"") + 15;
+        p[5] = p[5] == 'A' ? 'B' : 'A';
+        put_file("cx/keyring.json", text, 0600);
+        free(text);
+        assert_int_equal(state_open(dir, "a", NOW, &s, why, sizeof(why)), -EBADMSG);
+        assert_non_null(strstr(why, "does not match"));
+}
+
+static void CX_NODE_01_expired_key_is_replaced(void **state) {
+        struct state *s = open_ok("a");
+        char id[IICP_CX_KEY_ID_TEXT];
+
+        (void) state;
+        strcpy(id, state_cx_key_id(s));
+        state_close(s);
+        assert_int_equal(state_open(dir, "a", NOW + KEYRING_LIFE_S - 1, &s, why, sizeof(why)), 0);
+        assert_string_equal(state_cx_key_id(s), id);
+        state_close(s);
+        assert_int_equal(state_open(dir, "a", NOW + KEYRING_LIFE_S, &s, why, sizeof(why)), 0);
+        assert_string_not_equal(state_cx_key_id(s), id);
+        state_close(s);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(SEC_PRIV_08_node_id_is_a_random_uuid),
+                TEST(IICPD_01_63_files_are_0600_in_a_0700_directory),
+                TEST(IICPD_01_63_what_is_saved_is_read_again),
+                TEST(IICPD_01_64_corrupt_identity_is_kept_aside),
+                TEST(IICPD_05_22_second_instance_is_refused_with_the_pid),
+                TEST(IICPD_05_31_wrong_mode_refuses_the_start),
+                TEST(IICPD_05_31_links_are_not_followed),
+                TEST(IICPD_05_31_corrupt_keyring_is_kept_aside),
+                TEST(CX_NODE_02_key_is_stable_and_belongs_to_the_node_id),
+                TEST(IICPD_05_31_private_key_must_match),
+                TEST(CX_NODE_01_expired_key_is_replaced),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
