@@ -47,11 +47,13 @@ static bool valid_name(const char *host) {
         for (const char *p = host; *p; p++)
                 if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '.' || *p == '_'))
                         return false;
-        return host[0] && host[0] != '.' && !strstr(host, "..");
+        return host[0] && host[0] != '.' && host[strlen(host) - 1] != '.' && !strstr(host, "..");
 }
 
 static bool set_host(struct iicp_url *u, struct iicp_str host) {
-        if (host.n == 0 || host.n > 253 + 1)
+        if (host.n > 1 && !u->ipv6 && host.p[host.n - 1] == '.')
+                host.n--;
+        if (host.n == 0 || host.n >= sizeof(u->host))
                 return false;
         for (size_t i = 0; i < host.n; i++) {
                 char c = host.p[i];
@@ -64,9 +66,7 @@ static bool set_host(struct iicp_url *u, struct iicp_str host) {
 
                 return inet_pton(AF_INET6, u->host, &a) == 1;
         }
-        if (host.n > 1 && u->host[host.n - 1] == '.')
-                u->host[host.n - 1] = '\0';
-        return strlen(u->host) <= 253 && valid_name(u->host);
+        return valid_name(u->host);
 }
 
 static bool has_dot_segment(struct iicp_str path) {
