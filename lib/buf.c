@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <stdio.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 
-#include <iicp/buf.h>
 #include "json-internal.h"
 #include "util.h"
+#include <iicp/buf.h>
 
 #define FIRST_ALLOCATION 256
 
@@ -99,7 +99,8 @@ void iicp_buf_printf(struct iicp_buf *b, const char *fmt, ...) {
 /* What a JSON string needs in place of a byte that cannot stand for itself. */
 static void add_escaped(struct iicp_buf *b, unsigned char c) {
         static const char short_form[] = {
-                ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\',
+                ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n',  ['\f'] = 'f',
+                ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\',
         };
         static const char hex[] = "0123456789abcdef";
 

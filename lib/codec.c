@@ -3,10 +3,13 @@
 
 #include <iicp/codec.h>
 
-static const char alphabet_url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-static const char alphabet_std[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet_url[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char alphabet_std[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-static void encode(struct iicp_buf *b, const void *bytes, size_t n, const char *alphabet, bool pad) {
+static void encode(struct iicp_buf *b, const void *bytes, size_t n, const char *alphabet,
+                   bool pad) {
         const unsigned char *p = bytes;
         char *out;
         size_t k = 0;
@@ -64,7 +67,8 @@ static int digit(unsigned char c, bool url) {
         return -1;
 }
 
-static int decode(struct iicp_str text, bool url, bool need_padding, void *out, size_t cap, size_t *ret_n) {
+static int decode(struct iicp_str text, bool url, bool need_padding, void *out, size_t cap,
+                  size_t *ret_n) {
         unsigned char *to = out;
         size_t n = text.n, size;
         uint32_t v = 0;

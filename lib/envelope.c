@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 
+#include "json-internal.h"
+#include "util.h"
 #include <iicp/envelope.h>
 #include <iicp/trace.h>
 #include <iicp/urn.h>
 #include <iicp/uuid.h>
-#include "json-internal.h"
-#include "util.h"
 
 /* Longest source_node_id, characters of a UUID. [02 section 4.1] */
 #define SOURCE_NODE_ID_MAX 36
@@ -17,7 +17,8 @@ struct wanted {
         size_t n, offset;
 };
 
-#define WANTED(type, member, text) {text, sizeof(text) - 1, offsetof(struct type, member)}
+#define WANTED(type, member, text)                                                                 \
+        { text, sizeof(text) - 1, offsetof(struct type, member) }
 
 static const struct wanted top_members[] = {
         WANTED(iicp_envelope, m_task_id, "task_id"),
@@ -54,7 +55,8 @@ static const struct wanted constraint_members[] = {
 static void keep(void *target, const struct wanted *wanted, size_t n, const struct iicp_json *name,
                  const struct iicp_json *value) {
         for (const struct wanted *w = wanted; w < wanted + n; w++) {
-                if (!name->escaped && (name->text.n != w->n || memcmp(name->text.p, w->name, w->n) != 0))
+                if (!name->escaped &&
+                    (name->text.n != w->n || memcmp(name->text.p, w->name, w->n) != 0))
                         continue;
                 if (name->escaped && !iicp_json_is(name, w->name))
                         continue;
@@ -83,9 +85,10 @@ static int decode(struct iicp_envelope *e, const struct iicp_json *string, struc
                 return 0;
         }
         if (!e->arena.p &&
-            !iicp_buf_reserve(&e->arena, e->m_task_id.text.n + e->m_intent.text.n + e->m_auth.text.n +
-                                                 e->m_nonce.text.n + e->m_source_node_id.text.n +
-                                                 e->m_trace.text.n + e->m_constraints.text.n))
+            !iicp_buf_reserve(&e->arena, e->m_task_id.text.n + e->m_intent.text.n +
+                                                 e->m_auth.text.n + e->m_nonce.text.n +
+                                                 e->m_source_node_id.text.n + e->m_trace.text.n +
+                                                 e->m_constraints.text.n))
                 return e->arena.error;
         from = e->arena.n;
         r = iicp_json_decode(string, &e->arena);
@@ -95,12 +98,15 @@ static int decode(struct iicp_envelope *e, const struct iicp_json *string, struc
         return 0;
 }
 
-static int decode_if_string(struct iicp_envelope *e, const struct iicp_json *v, struct iicp_str *ret) {
+static int decode_if_string(struct iicp_envelope *e, const struct iicp_json *v,
+                            struct iicp_str *ret) {
         return v->type == IICP_JSON_STRING ? decode(e, v, ret) : 0;
 }
 
 int iicp_envelope_parse(struct iicp_str body, struct iicp_envelope *ret) {
-        struct iicp_envelope e = {.max_credits = -1, .qos = IICP_QOS_BEST_EFFORT, .priority = IICP_PRIORITY_NORMAL};
+        struct iicp_envelope e = {.max_credits = -1,
+                                  .qos = IICP_QOS_BEST_EFFORT,
+                                  .priority = IICP_PRIORITY_NORMAL};
         struct iicp_json top, token;
         int r;
 
@@ -149,8 +155,8 @@ static size_t characters(struct iicp_str s) {
 }
 
 /* An optional string of at most max characters: absent, null and "" are fine. */
-static bool take_string(struct iicp_envelope *e, const struct iicp_json *v, const char *field, size_t max,
-                        struct iicp_str *ret, struct iicp_refusal *refusal) {
+static bool take_string(struct iicp_envelope *e, const struct iicp_json *v, const char *field,
+                        size_t max, struct iicp_str *ret, struct iicp_refusal *refusal) {
         if (!given(v))
                 return true;
         if (v->type != IICP_JSON_STRING)
@@ -195,11 +201,12 @@ static bool check_identity(struct iicp_envelope *e, unsigned flags, struct iicp_
             !take_string(e, &e->m_nonce, "nonce", IICP_NONCE_MAX, &e->nonce, refusal) ||
             (e->nonce.p && e->nonce.n == 0))
                 return refuse(refusal, "nonce");
-        return take_string(e, &e->m_source_node_id, "source_node_id", SOURCE_NODE_ID_MAX, &e->source_node_id,
-                           refusal);
+        return take_string(e, &e->m_source_node_id, "source_node_id", SOURCE_NODE_ID_MAX,
+                           &e->source_node_id, refusal);
 }
 
-static bool is_object_or_absent(const struct iicp_json *v, const char *field, struct iicp_refusal *refusal) {
+static bool is_object_or_absent(const struct iicp_json *v, const char *field,
+                                struct iicp_refusal *refusal) {
         return !given(v) || v->type == IICP_JSON_OBJECT || refuse(refusal, field);
 }
 
@@ -219,14 +226,16 @@ static bool take_word(const struct iicp_json *v, const char *const *words, size_
         return false;
 }
 
-static bool check_words(struct iicp_envelope *e, const struct constraints *c, struct iicp_refusal *refusal) {
+static bool check_words(struct iicp_envelope *e, const struct constraints *c,
+                        struct iicp_refusal *refusal) {
         static const char *const priorities[] = {
                 [IICP_PRIORITY_CRITICAL] = "critical",
                 [IICP_PRIORITY_HIGH] = "high",
                 [IICP_PRIORITY_NORMAL] = "normal",
                 [IICP_PRIORITY_LOW] = "low",
         };
-        static const char *const consensus[] = {"none", "first_completed", "majority_of_3", "majority_of_5"};
+        static const char *const consensus[] = {"none", "first_completed", "majority_of_3",
+                                                "majority_of_5"};
         size_t i;
 
         e->qos = qos_of(given(&c->qos) ? &c->qos : &c->qos_class);
@@ -240,7 +249,8 @@ static bool check_words(struct iicp_envelope *e, const struct constraints *c, st
         return true;
 }
 
-static bool check_profiles(struct iicp_envelope *e, const struct constraints *c, struct iicp_refusal *refusal) {
+static bool check_profiles(struct iicp_envelope *e, const struct constraints *c,
+                           struct iicp_refusal *refusal) {
         struct iicp_json_iter it;
         struct iicp_json profile;
 
@@ -283,7 +293,8 @@ static bool check_constraints(struct iicp_envelope *e, struct iicp_refusal *refu
 }
 
 static bool check_rest(struct iicp_envelope *e, struct iicp_refusal *refusal) {
-        struct iicp_json token = iicp_json_get(&e->m_auth, "node_token"), alias = iicp_json_get(&e->m_auth, "token");
+        struct iicp_json token = iicp_json_get(&e->m_auth, "node_token"),
+                         alias = iicp_json_get(&e->m_auth, "token");
         struct iicp_json trace_id = iicp_json_get(&e->m_trace, "trace_id");
         struct iicp_json credits = iicp_json_get(&e->m_billing, "max_credits");
 
@@ -294,20 +305,24 @@ static bool check_rest(struct iicp_envelope *e, struct iicp_refusal *refusal) {
                 return refuse(refusal, "auth.node_token");
         if (given(&alias) && alias.type != IICP_JSON_STRING)
                 return refuse(refusal, "auth.token");
-        if (given(&credits) && (iicp_json_double(&credits, &e->max_credits) < 0 || e->max_credits < 0))
+        if (given(&credits) &&
+            (iicp_json_double(&credits, &e->max_credits) < 0 || e->max_credits < 0))
                 return refuse(refusal, "billing.max_credits");
         /* a trace id is never a reason to refuse: others take its place [02 section 13.4] */
-        if (trace_id.type == IICP_JSON_STRING && !trace_id.escaped && iicp_trace_id_valid(trace_id.text))
+        if (trace_id.type == IICP_JSON_STRING && !trace_id.escaped &&
+            iicp_trace_id_valid(trace_id.text))
                 e->trace_id = trace_id.text;
         e->cx_response_required = iicp_json_is(&e->m_cx_response, "required");
         return true;
 }
 
 bool iicp_envelope_check(struct iicp_envelope *e, unsigned flags, struct iicp_refusal *refusal) {
-        if (!check_identity(e, flags, refusal) || !check_constraints(e, refusal) || !check_rest(e, refusal))
+        if (!check_identity(e, flags, refusal) || !check_constraints(e, refusal) ||
+            !check_rest(e, refusal))
                 return false;
         /* last, because a demand for encryption is judged before a missing payload is */
-        if (e->payload.type == IICP_JSON_NONE ? !given(&e->m_iicp_conf) : e->payload.type != IICP_JSON_OBJECT)
+        if (e->payload.type == IICP_JSON_NONE ? !given(&e->m_iicp_conf)
+                                              : e->payload.type != IICP_JSON_OBJECT)
                 return refuse(refusal, "payload");
         return true;
 }

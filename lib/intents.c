@@ -3,8 +3,10 @@
 
 static const struct iicp_intent table[IICP_INTENT_MAX_] = {
         [IICP_INTENT_CHAT] = {IICP_INTENT_CHAT, IICP_URN_CHAT, "/chat/completions", true, true},
-        [IICP_INTENT_COMPLETION] = {IICP_INTENT_COMPLETION, IICP_URN_COMPLETION, "/completions", true, true},
-        [IICP_INTENT_EMBEDDING] = {IICP_INTENT_EMBEDDING, IICP_URN_EMBEDDING, "/embeddings", false, true},
+        [IICP_INTENT_COMPLETION] = {IICP_INTENT_COMPLETION, IICP_URN_COMPLETION, "/completions",
+                                    true, true},
+        [IICP_INTENT_EMBEDDING] = {IICP_INTENT_EMBEDDING, IICP_URN_EMBEDDING, "/embeddings", false,
+                                   true},
 };
 
 const struct iicp_intent *iicp_intent_find(struct iicp_str urn) {

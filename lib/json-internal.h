@@ -27,7 +27,8 @@ static inline const char *json_plain_run(const char *p, const char *end) {
                 uint64_t v, stop;
 
                 memcpy(&v, p, 8);
-                stop = (v & SWAR_HIGH) | swar_zero(v ^ (SWAR_ONES * '"')) | swar_zero(v ^ (SWAR_ONES * '\\')) |
+                stop = (v & SWAR_HIGH) | swar_zero(v ^ (SWAR_ONES * '"')) |
+                       swar_zero(v ^ (SWAR_ONES * '\\')) |
                        ((v - SWAR_ONES * 0x20) & ~v & SWAR_HIGH);
                 if (stop)
                         break;
@@ -97,9 +98,9 @@ struct json_bytes json_bytes_of(const struct iicp_json *string);
 int json_next_byte(struct json_bytes *b);
 
 /* iicp_json_is for a literal, without a call in the usual case. */
-#define json_name_is(name, literal)                                                                  \
-        ((name)->escaped ? iicp_json_is((name), (literal))                                           \
-                         : (name)->text.n == sizeof(literal) - 1 &&                                  \
+#define json_name_is(name, literal)                                                                \
+        ((name)->escaped ? iicp_json_is((name), (literal))                                         \
+                         : (name)->text.n == sizeof(literal) - 1 &&                                \
                                    memcmp((name)->text.p, (literal), sizeof(literal) - 1) == 0)
 
 /* An integer of at least 1, or nothing; false if it is something else. What int64 cannot hold

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include <iicp/json.h>
 #include "json-internal.h"
+#include <iicp/json.h>
 
 /* What is done with values that the scanner passed. It stays inside of the slice whatever the text
  * is. */
@@ -212,7 +212,8 @@ static const char *read_value(const char *p, const char *end, struct iicp_json *
 
 void iicp_json_iter_init(struct iicp_json_iter *it, const struct iicp_json *container) {
         *it = (struct iicp_json_iter){};
-        if ((container->type != IICP_JSON_OBJECT && container->type != IICP_JSON_ARRAY) || container->text.n < 2)
+        if ((container->type != IICP_JSON_OBJECT && container->type != IICP_JSON_ARRAY) ||
+            container->text.n < 2)
                 return;
         it->p = container->text.p + 1;
         it->end = container->text.p + container->text.n - 1;
@@ -354,7 +355,8 @@ int iicp_json_double(const struct iicp_json *number, double *ret) {
         char text[IICP_JSON_NUMBER_MAX + 1], *dot, *stop;
         double v;
 
-        if (number->type != IICP_JSON_NUMBER || number->text.n == 0 || number->text.n >= sizeof(text))
+        if (number->type != IICP_JSON_NUMBER || number->text.n == 0 ||
+            number->text.n >= sizeof(text))
                 return -EINVAL;
         memcpy(text, number->text.p, number->text.n);
         text[number->text.n] = '\0';

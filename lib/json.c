@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 
-#include <iicp/json.h>
 #include "json-internal.h"
 #include "util.h"
+#include <iicp/json.h>
 
 /* Names of the top object, for the doubled-member check: compared one by one while they are few,
  * as in any honest task; sorted at the end when a peer sends many. */
@@ -19,7 +19,7 @@ struct scanner {
         const char *p, *end;
         unsigned depth;
         unsigned values;
-        uint64_t objects; /* bit d-1: the container at depth d is an object */
+        uint64_t objects;     /* bit d-1: the container at depth d is an object */
         const char *start[2]; /* where the containers at depth 1 and 2 began */
 };
 
@@ -62,7 +62,8 @@ static int scan_string(struct scanner *s, bool is_name, struct iicp_json *ret) {
 
 /* -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)? */
 static int scan_number(struct scanner *s, struct iicp_json *ret) {
-        const char *from = s->p, *end = MIN(s->end, from + MIN(s->end - from, IICP_JSON_NUMBER_MAX + 1));
+        const char *from = s->p,
+                   *end = MIN(s->end, from + MIN(s->end - from, IICP_JSON_NUMBER_MAX + 1));
         const char *p = from, *digits;
 
         if (*p == '-')
@@ -97,7 +98,8 @@ static int scan_number(struct scanner *s, struct iicp_json *ret) {
         return 0;
 }
 
-static int scan_literal(struct scanner *s, struct iicp_str word, enum iicp_json_type type, struct iicp_json *ret) {
+static int scan_literal(struct scanner *s, struct iicp_str word, enum iicp_json_type type,
+                        struct iicp_json *ret) {
         if ((size_t) (s->end - s->p) < word.n || memcmp(s->p, word.p, word.n) != 0)
                 return -EBADMSG;
         *ret = (struct iicp_json){{s->p, word.n}, type, false};
@@ -142,10 +144,12 @@ static int open_container(struct scanner *s) {
 /* The container that closes at s->p; its text is right at depths 1 and 2, where it is asked for. */
 static void close_container(struct scanner *s, struct iicp_json *ret) {
         s->p++;
-        *ret = (struct iicp_json){IICP_STR_NONE, in_object(s) ? IICP_JSON_OBJECT : IICP_JSON_ARRAY, false};
+        *ret = (struct iicp_json){IICP_STR_NONE, in_object(s) ? IICP_JSON_OBJECT : IICP_JSON_ARRAY,
+                                  false};
         s->depth--;
         if (s->depth < 2)
-                ret->text = (struct iicp_str){s->start[s->depth], (size_t) (s->p - s->start[s->depth])};
+                ret->text =
+                        (struct iicp_str){s->start[s->depth], (size_t) (s->p - s->start[s->depth])};
 }
 
 /* Name, colon, and the space up to the value. */

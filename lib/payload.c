@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <iicp/intents.h>
 #include "json-internal.h"
 #include "util.h"
+#include <iicp/intents.h>
 
 #define CHAT_TEMPERATURE_MAX 2.0
 
@@ -24,8 +24,9 @@ static bool array_of_strings(const struct iicp_json *v, size_t min) {
 }
 
 static bool known_role(const struct iicp_json *role) {
-        return iicp_json_is(role, "user") || iicp_json_is(role, "system") || iicp_json_is(role, "assistant") ||
-               iicp_json_is(role, "tool") || iicp_json_is(role, "developer");
+        return iicp_json_is(role, "user") || iicp_json_is(role, "system") ||
+               iicp_json_is(role, "assistant") || iicp_json_is(role, "tool") ||
+               iicp_json_is(role, "developer");
 }
 
 static bool is_data_uri(const struct iicp_json *v) {
@@ -78,10 +79,11 @@ static bool data_is_local(const struct iicp_json *v) {
         while (iicp_json_next(&it, &name, &value)) {
                 if (value.type == IICP_JSON_NULL)
                         continue;
-                if ((json_name_is(&name, "data") || json_name_is(&name, "file_data")) && !is_data_uri(&value) &&
-                    !is_base64(&value))
+                if ((json_name_is(&name, "data") || json_name_is(&name, "file_data")) &&
+                    !is_data_uri(&value) && !is_base64(&value))
                         return false;
-                if ((json_name_is(&name, "url") || json_name_is(&name, "file_url")) && !is_data_uri(&value))
+                if ((json_name_is(&name, "url") || json_name_is(&name, "file_url")) &&
+                    !is_data_uri(&value))
                         return false;
                 if (json_name_is(&name, "file_id"))
                         return false; /* a file that lies at the backend */
@@ -119,6 +121,23 @@ static bool content_is_local(const struct iicp_json *content) {
         while (iicp_json_next(&it, NULL, &part))
                 if (!part_is_local(&part))
                         return false;
+        return true;
+}
+
+/* Servers may read messages where the intent knows none (vLLM: embeddings of a conversation). */
+static bool messages_are_local(const struct iicp_json *messages) {
+        struct iicp_json_iter it, inner;
+        struct iicp_json message, name, value;
+
+        if (messages->type != IICP_JSON_ARRAY)
+                return true;
+        iicp_json_iter_init(&it, messages);
+        while (iicp_json_next(&it, NULL, &message)) {
+                iicp_json_iter_init(&inner, &message);
+                while (iicp_json_next(&inner, &name, &value))
+                        if (json_name_is(&name, "content") && !content_is_local(&value))
+                                return false;
+        }
         return true;
 }
 
@@ -206,7 +225,7 @@ static const char *essential_field(const struct iicp_intent *intent) {
 
 /* Members that several intents share. Returns the field at fault or NULL. */
 static const char *check_member(const struct iicp_intent *intent, const struct iicp_json *name,
-                                const struct iicp_json *v, struct iicp_payload *p) {
+                                const struct iicp_json *v, unsigned flags, struct iicp_payload *p) {
         bool generates = intent->kind == IICP_INTENT_CHAT || intent->kind == IICP_INTENT_COMPLETION;
 
         if (json_name_is(name, "model")) {
@@ -218,8 +237,13 @@ static const char *check_member(const struct iicp_intent *intent, const struct i
                 if (generates && !in_range(v, CHAT_TEMPERATURE_MAX))
                         return "payload.temperature";
         } else if (json_name_is(name, "stop")) {
-                if (intent->kind == IICP_INTENT_CHAT && v->type != IICP_JSON_STRING && !array_of_strings(v, 0))
+                if (intent->kind == IICP_INTENT_CHAT && v->type != IICP_JSON_STRING &&
+                    !array_of_strings(v, 0))
                         return "payload.stop";
+        } else if (json_name_is(name, "messages")) {
+                if (intent->kind != IICP_INTENT_CHAT && !(flags & IICP_PAYLOAD_REMOTE_MEDIA) &&
+                    !messages_are_local(v))
+                        return "payload.messages";
         } else if (json_name_is(name, "n")) {
                 int64_t n;
 
@@ -232,8 +256,8 @@ static const char *check_member(const struct iicp_intent *intent, const struct i
         return NULL;
 }
 
-bool iicp_payload_check(const struct iicp_intent *intent, const struct iicp_json *payload, unsigned flags,
-                        struct iicp_payload *ret, struct iicp_refusal *refusal) {
+bool iicp_payload_check(const struct iicp_intent *intent, const struct iicp_json *payload,
+                        unsigned flags, struct iicp_payload *ret, struct iicp_refusal *refusal) {
         struct iicp_payload p = {.object = *payload};
         struct iicp_json_iter it;
         struct iicp_json name, value;
@@ -252,7 +276,7 @@ bool iicp_payload_check(const struct iicp_intent *intent, const struct iicp_json
                 if (r < 0)
                         return refuse(refusal, essential_field(intent));
                 essential = essential || r > 0;
-                fault = check_member(intent, &name, &value, &p);
+                fault = check_member(intent, &name, &value, flags, &p);
                 if (fault)
                         return refuse(refusal, fault);
         }
@@ -275,8 +299,8 @@ static bool is_dropped(const struct iicp_json *name, const struct iicp_json *val
                 if (iicp_json_is(&first, "_"))
                         return true;
         }
-        return json_name_is(name, "model") || json_name_is(name, "max_tokens") || json_name_is(name, "stream") ||
-               json_name_is(name, "stream_options");
+        return json_name_is(name, "model") || json_name_is(name, "max_tokens") ||
+               json_name_is(name, "stream") || json_name_is(name, "stream_options");
 }
 
 /* Copies the messages with "developer" replaced, byte for byte otherwise. */
@@ -300,8 +324,10 @@ static void add_messages(const struct iicp_json *messages, struct iicp_buf *out)
 }
 
 static void add_value(const struct iicp_intent *intent, const struct iicp_payload *payload,
-                      const struct iicp_json *name, const struct iicp_json *value, struct iicp_buf *out) {
-        if (intent->kind == IICP_INTENT_CHAT && payload->has_developer && json_name_is(name, "messages")) {
+                      const struct iicp_json *name, const struct iicp_json *value,
+                      struct iicp_buf *out) {
+        if (intent->kind == IICP_INTENT_CHAT && payload->has_developer &&
+            json_name_is(name, "messages")) {
                 add_messages(value, out);
         } else if (value->type == IICP_JSON_STRING) {
                 bool wrap = intent->kind == IICP_INTENT_CHAT && json_name_is(name, "stop");
@@ -323,7 +349,8 @@ void iicp_payload_write(const struct iicp_intent *intent, const struct iicp_payl
         const char *separator = "{";
 
         /* one allocation, mostly: the body grows by the model, the limit and the stream options */
-        iicp_buf_reserve(out, MIN(payload->object.text.n + how->model.n + 128, max - MIN(max, out->n)));
+        iicp_buf_reserve(out,
+                         MIN(payload->object.text.n + how->model.n + 128, max - MIN(max, out->n)));
         if (how->model.p) {
                 iicp_buf_puts(out, "{\"model\":");
                 iicp_buf_json_str(out, how->model);
@@ -340,11 +367,14 @@ void iicp_payload_write(const struct iicp_intent *intent, const struct iicp_payl
                 add_value(intent, payload, &name, &value, out);
         }
         if (how->max_tokens > 0) {
-                iicp_buf_printf(out, "%s\"max_tokens\":%lld", separator, (long long) how->max_tokens);
+                iicp_buf_printf(out, "%s\"max_tokens\":%lld", separator,
+                                (long long) how->max_tokens);
                 separator = ",";
         }
         if (how->stream) {
-                iicp_buf_printf(out, "%s\"stream\":true,\"stream_options\":{\"include_usage\":true}", separator);
+                iicp_buf_printf(out,
+                                "%s\"stream\":true,\"stream_options\":{\"include_usage\":true}",
+                                separator);
                 separator = ",";
         }
         iicp_buf_puts(out, *separator == '{' ? "{}" : "}");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "util.h"
 #include <iicp/policy.h>
 #include <iicp/urn.h>
-#include "util.h"
 
 #define FRAGMENTS_MAX 8
 
@@ -13,42 +13,56 @@ struct rule {
 
 /* In the order of the published file: the first rule with a fragment that occurs wins. */
 static const struct rule rules[] = {
-        {IICP_RISK_PROHIBITED, "eu-ai-act-social-scoring",
+        {IICP_RISK_PROHIBITED,
+         "eu-ai-act-social-scoring",
          {"social-scoring", "social_scoring", "social:scoring"}},
-        {IICP_RISK_PROHIBITED, "eu-ai-act-criminal-risk",
+        {IICP_RISK_PROHIBITED,
+         "eu-ai-act-criminal-risk",
          {"criminal-risk", "criminal_risk", "criminal:risk", "predict-crime"}},
-        {IICP_RISK_PROHIBITED, "eu-ai-act-workplace-education-emotion",
+        {IICP_RISK_PROHIBITED,
+         "eu-ai-act-workplace-education-emotion",
          {"emotion:workplace", "emotion:education", "workplace-monitoring", "education-monitoring",
           "worker-monitoring"}},
-        {IICP_RISK_PROHIBITED, "eu-ai-act-protected-trait-biometric",
+        {IICP_RISK_PROHIBITED,
+         "eu-ai-act-protected-trait-biometric",
          {"protected-trait", "protected_trait", "biometric:protected"}},
-        {IICP_RISK_PROHIBITED, "eu-ai-act-untargeted-face-scraping",
+        {IICP_RISK_PROHIBITED,
+         "eu-ai-act-untargeted-face-scraping",
          {"untargeted-scraping", "untargeted_scraping", "face-scraping", "facial-scraping"}},
-        {IICP_RISK_PROHIBITED, "eu-ai-act-realtime-remote-biometric-id",
+        {IICP_RISK_PROHIBITED,
+         "eu-ai-act-realtime-remote-biometric-id",
          {"remote-biometric:realtime", "realtime-remote-biometric", "real-time-remote-biometric"}},
-        {IICP_RISK_PROHIBITED, "eu-ai-act-nonconsensual-sexual-deepfake",
+        {IICP_RISK_PROHIBITED,
+         "eu-ai-act-nonconsensual-sexual-deepfake",
          {"nonconsensual-sexual", "non-consensual-sexual", "child-sexual-abuse", "csam"}},
-        {IICP_RISK_HIGH, "eu-ai-act-employment-workforce",
+        {IICP_RISK_HIGH,
+         "eu-ai-act-employment-workforce",
          {"employment:hiring", "employment:screen", "employment:rank", "recruitment:decision",
           "workforce:decision", "worker-management", "worker:performance", "worker:discipline"}},
-        {IICP_RISK_HIGH, "eu-ai-act-education-admission-grading",
-         {"education:admission", "education:grading", "education:grade", "student:admission", "student:assess",
-          "exam-grading"}},
-        {IICP_RISK_HIGH, "eu-ai-act-credit-essential-services",
-         {"credit-scoring", "credit:score", "credit:decision", "essential-services", "benefits:eligibility",
-          "public-benefit:eligibility"}},
-        {IICP_RISK_HIGH, "eu-ai-act-law-enforcement-border-justice",
-         {"law-enforcement", "law_enforcement", "migration:decision", "asylum:decision", "border-control",
-          "justice:decision", "democratic-process", "election:decision"}},
-        {IICP_RISK_HIGH, "eu-ai-act-healthcare-critical-infrastructure",
+        {IICP_RISK_HIGH,
+         "eu-ai-act-education-admission-grading",
+         {"education:admission", "education:grading", "education:grade", "student:admission",
+          "student:assess", "exam-grading"}},
+        {IICP_RISK_HIGH,
+         "eu-ai-act-credit-essential-services",
+         {"credit-scoring", "credit:score", "credit:decision", "essential-services",
+          "benefits:eligibility", "public-benefit:eligibility"}},
+        {IICP_RISK_HIGH,
+         "eu-ai-act-law-enforcement-border-justice",
+         {"law-enforcement", "law_enforcement", "migration:decision", "asylum:decision",
+          "border-control", "justice:decision", "democratic-process", "election:decision"}},
+        {IICP_RISK_HIGH,
+         "eu-ai-act-healthcare-critical-infrastructure",
          {"healthcare:decision", "medical:diagnosis", "medical:triage", "clinical:decision",
           "critical-infrastructure", "grid:stabilize", "hospital:surge-capacity"}},
-        {IICP_RISK_HIGH, "eu-ai-act-physical-world-control",
-         {"robotics:control", "robotics:fleet", "drone:control", "drone:search", "iot:actuate", "physical-world",
-          "system_control"}},
-        {IICP_RISK_TRANSPARENCY, "eu-ai-act-ai-interaction",
-         {"chatbot", "ai-assistant", "synthetic-media", "deepfake:labelled", "content:generate-public",
-          "creative:generate"}},
+        {IICP_RISK_HIGH,
+         "eu-ai-act-physical-world-control",
+         {"robotics:control", "robotics:fleet", "drone:control", "drone:search", "iot:actuate",
+          "physical-world", "system_control"}},
+        {IICP_RISK_TRANSPARENCY,
+         "eu-ai-act-ai-interaction",
+         {"chatbot", "ai-assistant", "synthetic-media", "deepfake:labelled",
+          "content:generate-public", "creative:generate"}},
 };
 
 static bool contains(struct iicp_str text, const char *fragment) {
@@ -73,7 +87,8 @@ enum iicp_risk iicp_risk_of(struct iicp_str urn, const char **ret_rule) {
         size_t n = MIN(urn.n, sizeof(lower)); /* a longer text is no URN and was refused as such */
 
         for (size_t i = 0; i < n; i++)
-                lower[i] = (char) (urn.p[i] >= 'A' && urn.p[i] <= 'Z' ? urn.p[i] - 'A' + 'a' : urn.p[i]);
+                lower[i] = (char) (urn.p[i] >= 'A' && urn.p[i] <= 'Z' ? urn.p[i] - 'A' + 'a'
+                                                                      : urn.p[i]);
         risk = risk_of_lower((struct iicp_str){lower, n}, &rule);
         if (ret_rule)
                 *ret_rule = rule;

@@ -126,7 +126,8 @@ bool iicp_urn_registrable(struct iicp_str urn) {
         if (!urn.p || urn.n > IICP_URN_MAX || !has_prefix(urn))
                 return false;
         rest = (struct iicp_str){urn.p + PREFIX_LEN, urn.n - PREFIX_LEN};
-        if (!next_part(&rest, &domain) || !next_part(&rest, &action) || !next_part(&rest, &version) || rest.p)
+        if (!next_part(&rest, &domain) || !next_part(&rest, &action) ||
+            !next_part(&rest, &version) || rest.p)
                 return false;
 
         vendor = domain.n > 2 && memcmp(domain.p, "x.", 2) == 0;
@@ -135,7 +136,8 @@ bool iicp_urn_registrable(struct iicp_str urn) {
         if (domain.n == 0 || !is_lower(domain.p[0]) || action.n == 0 || !is_lower(action.p[0]))
                 return false;
         for (size_t i = 1; i < domain.n; i++)
-                if (!is_lower(domain.p[i]) && !is_digit(domain.p[i]) && domain.p[i] != (vendor ? '-' : '_'))
+                if (!is_lower(domain.p[i]) && !is_digit(domain.p[i]) &&
+                    domain.p[i] != (vendor ? '-' : '_'))
                         return false;
         for (size_t i = 1; i < action.n; i++)
                 if (!is_vendor(action.p[i]) && action.p[i] != '_')

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The task envelope: one scan, then the checks, then the backend's request made from its payload. */
+/* The task envelope: one scan, then the checks, then the backend's request made from its payload.
+ */
 
 #include "fuzz.h"
 
@@ -46,7 +47,8 @@ static void rewrite(const struct iicp_json *object) {
 
         for (int kind = 0; kind < IICP_INTENT_MAX_; kind++)
                 for (unsigned i = 0; i < 2; i++) {
-                        const struct iicp_intent *intent = iicp_intent_of((enum iicp_intent_kind) kind);
+                        const struct iicp_intent *intent =
+                                iicp_intent_of((enum iicp_intent_kind) kind);
                         struct iicp_refusal refusal;
                         struct iicp_payload payload;
                         struct iicp_buf out = {0};
@@ -71,8 +73,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 if (iicp_envelope_parse(body, &envelope) < 0)
                         return 0;
                 if (iicp_envelope_check(&envelope, flags, &refusal)) {
-                        FUZZ_CHECK(envelope.timeout_ms >= 0 && envelope.timeout_ms <= IICP_TIMEOUT_MS_MAX);
-                        FUZZ_CHECK(envelope.task_id.n > 0 && envelope.task_id.n <= IICP_TASK_ID_ECHO_MAX);
+                        FUZZ_CHECK(envelope.timeout_ms >= 0 &&
+                                   envelope.timeout_ms <= IICP_TIMEOUT_MS_MAX);
+                        FUZZ_CHECK(envelope.task_id.n > 0 &&
+                                   envelope.task_id.n <= IICP_TASK_ID_ECHO_MAX);
                         FUZZ_CHECK(envelope.nonce.n <= 4 * IICP_NONCE_MAX);
                         FUZZ_CHECK(envelope.max_tokens >= 0);
                 } else {

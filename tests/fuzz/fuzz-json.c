@@ -8,9 +8,11 @@
 #include <iicp/json.h>
 #include <json-c/json.h>
 
-/* json-c 0.16 makes U+FFFD of some good pairs of surrogate escapes (D936 DE00): nothing to compare. */
+/* json-c 0.16 makes U+FFFD of some good pairs of surrogate escapes (D936 DE00): nothing to compare.
+ */
 static bool has_surrogates(const struct iicp_json *string) {
-        return memmem(string->text.p, string->text.n, "\\ud", 3) || memmem(string->text.p, string->text.n, "\\uD", 3);
+        return memmem(string->text.p, string->text.n, "\\ud", 3) ||
+               memmem(string->text.p, string->text.n, "\\uD", 3);
 }
 
 static void same_string(const struct iicp_json *value, struct json_object *other) {
@@ -23,8 +25,9 @@ static void same_string(const struct iicp_json *value, struct json_object *other
                 iicp_buf_free(&text);
                 return;
         }
-        FUZZ_CHECK(iicp_str_eq(iicp_buf_str(&text), (struct iicp_str){json_object_get_string(other),
-                                                                     (size_t) json_object_get_string_len(other)}));
+        FUZZ_CHECK(iicp_str_eq(iicp_buf_str(&text),
+                               (struct iicp_str){json_object_get_string(other),
+                                                 (size_t) json_object_get_string_len(other)}));
         iicp_buf_free(&text);
 }
 
@@ -37,7 +40,8 @@ static void same_number(const struct iicp_json *value, struct json_object *other
         if (r == 0 && json_object_is_type(other, json_type_int))
                 FUZZ_CHECK(whole == json_object_get_int64(other));
         else
-                FUZZ_CHECK(json_object_is_type(other, json_type_double) || json_object_is_type(other, json_type_int));
+                FUZZ_CHECK(json_object_is_type(other, json_type_double) ||
+                           json_object_is_type(other, json_type_int));
         r = iicp_json_double(value, &number);
         if (r == 0 && json_object_is_type(other, json_type_double))
                 FUZZ_CHECK(number == json_object_get_double(other));
@@ -149,7 +153,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         tree = json_tokener_parse_ex(tok, text.p, (int) size);
         why = json_tokener_get_error(tok);
         if (why == json_tokener_continue) {
-                /* a bare value at the end of the text may go on, says json-c: say that it does not */
+                /* a bare value at the end of the text may go on, says json-c: say that it does not
+                 */
                 tree = json_tokener_parse_ex(tok, " ", 1);
                 why = json_tokener_get_error(tok);
         }

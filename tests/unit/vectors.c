@@ -31,7 +31,8 @@ struct json_object *vector_public(const char *name) {
 
         path_of("IICP_PUBLIC_VECTORS", name, path, sizeof(path));
         if (access(path, R_OK) < 0) {
-                print_message("public vector %s is not here (IICP_PUBLIC_VECTORS): skipped\n", name);
+                print_message("public vector %s is not here (IICP_PUBLIC_VECTORS): skipped\n",
+                              name);
                 skip();
         }
         return load(path);
@@ -48,7 +49,8 @@ struct json_object *vector_get(struct json_object *object, const char *name) {
         struct json_object *o = NULL;
 
         if (!json_object_object_get_ex(object, name, &o))
-                fail_msg("member \"%s\" is missing in %s", name, json_object_to_json_string(object));
+                fail_msg("member \"%s\" is missing in %s", name,
+                         json_object_to_json_string(object));
         return o;
 }
 
@@ -56,7 +58,8 @@ struct iicp_str vector_str(struct json_object *object, const char *name) {
         struct json_object *o = vector_get(object, name);
 
         if (!json_object_is_type(o, json_type_string))
-                fail_msg("member \"%s\" is no string in %s", name, json_object_to_json_string(object));
+                fail_msg("member \"%s\" is no string in %s", name,
+                         json_object_to_json_string(object));
         return (struct iicp_str){json_object_get_string(o), (size_t) json_object_get_string_len(o)};
 }
 

@@ -5,10 +5,12 @@
 /* Test vectors as json-c trees. Link tests/unit/libvectors.la. The caller frees with
  * json_object_put; everything looked up inside is borrowed from the tree. */
 
+/* cmocka.h wants these four before it */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 #include <json-c/json.h>
 
@@ -30,11 +32,11 @@ struct iicp_str vector_str(struct json_object *object, const char *name);
 /* The value as compact JSON text, borrowed from the tree. */
 struct iicp_str vector_text(struct json_object *value);
 
-#define vector_each(array, item)                                                                     \
-        for (size_t item##_i = 0, item##_n = json_object_array_length(array); item##_i < item##_n;   \
-             item##_i++)                                                                             \
-                for (struct json_object *item = json_object_array_get_idx(array, item##_i),          \
-                                        *item##_once = array;                                        \
+#define vector_each(array, item)                                                                   \
+        for (size_t item##_i = 0, item##_n = json_object_array_length(array); item##_i < item##_n; \
+             item##_i++)                                                                           \
+                for (struct json_object *item = json_object_array_get_idx(array, item##_i),        \
+                                        *item##_once = array;                                      \
                      item##_once; item##_once = NULL)
 
 #endif

@@ -85,11 +85,17 @@ static void strings_become_json(void **state) {
         (void) state;
         json_text_of(IICP_STR(""), "\"\"");
         json_text_of(IICP_STR_NONE, "\"\"");
-        json_text_of(IICP_STR("plain text that is longer than a word"), "\"plain text that is longer than a word\"");
+        json_text_of(IICP_STR("plain text that is longer than a word"),
+                     "\"plain text that is longer than a word\"");
         json_text_of(IICP_STR("a\"b\\c/d"), "\"a\\\"b\\\\c/d\"");
-        json_text_of(IICP_STR("\b\f\n\r\t\x01\x1f\x7f\0z"), "\"\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\\u0000z\"");
-        json_text_of(IICP_STR("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"), "\"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\"");
-        json_text_of(IICP_STR("a\xff" "b\xc3"), "\"a\xef\xbf\xbd" "b\xef\xbf\xbd\"");
+        json_text_of(IICP_STR("\b\f\n\r\t\x01\x1f\x7f\0z"),
+                     "\"\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\\u0000z\"");
+        json_text_of(IICP_STR("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"),
+                     "\"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\"");
+        json_text_of(IICP_STR("a\xff"
+                              "b\xc3"),
+                     "\"a\xef\xbf\xbd"
+                     "b\xef\xbf\xbd\"");
         json_text_of(IICP_STR("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 }
 

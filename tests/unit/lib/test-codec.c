@@ -37,7 +37,8 @@ static void round_trips(void **state) {
                 assert_int_equal(n, strlen(pairs[i].bytes));
                 assert_memory_equal(out, pairs[i].bytes, n);
                 n = 99;
-                assert_int_equal(iicp_b64url_decode(iicp_str(pairs[i].url), out, sizeof(out), &n), 0);
+                assert_int_equal(iicp_b64url_decode(iicp_str(pairs[i].url), out, sizeof(out), &n),
+                                 0);
                 assert_int_equal(n, strlen(pairs[i].bytes));
                 assert_memory_equal(out, pairs[i].bytes, n);
         }

@@ -85,8 +85,18 @@ static void accepted(struct result r) {
 
 static void IICPD_02_20_body_is_one_object(void **state) {
         static const char *const bad[] = {
-                "", "[]", "1", "\"x\"", "null", "{", "{} ,", "{}{}", "\xef\xbb\xbf{}", "{\"a\":\xff}",
-                "{" ID "," ID "}", "{" INTENT ",\"\\u0069ntent\":1}",
+                "",
+                "[]",
+                "1",
+                "\"x\"",
+                "null",
+                "{",
+                "{} ,",
+                "{}{}",
+                "\xef\xbb\xbf{}",
+                "{\"a\":\xff}",
+                "{" ID "," ID "}",
+                "{" INTENT ",\"\\u0069ntent\":1}",
         };
         struct iicp_envelope e;
 
@@ -103,8 +113,13 @@ static void IICPD_02_20_body_is_one_object(void **state) {
 
 static void PROTO_MSG_01_task_id_is_a_uuid4(void **state) {
         static const char *const bad[] = {
-                "null", "1", "\"\"", "\"x\"", "\"550e8400-e29b-11d4-a716-446655440000\"",
-                "\"550e8400-e29b-41d4-c716-446655440000\"", "\"550e8400-e29b-41d4-a716-446655440000 \"",
+                "null",
+                "1",
+                "\"\"",
+                "\"x\"",
+                "\"550e8400-e29b-11d4-a716-446655440000\"",
+                "\"550e8400-e29b-41d4-c716-446655440000\"",
+                "\"550e8400-e29b-41d4-a716-446655440000 \"",
                 "\"550e8400-e29b-41d4-a716-44665544000\\u0000\"",
         };
         struct iicp_buf b = {};
@@ -117,14 +132,21 @@ static void PROTO_MSG_01_task_id_is_a_uuid4(void **state) {
                 refused(check(b.p), "task_id");
                 iicp_buf_free(&b);
         }
-        accepted(check("{\"task_id\":\"550E8400-E29B-41D4-B716-446655440000\"," INTENT "," PAYLOAD "}"));
+        accepted(check("{\"task_id\":\"550E8400-E29B-41D4-B716-446655440000\"," INTENT "," PAYLOAD
+                       "}"));
 
         /* tasks.require_uuid = no */
-        accepted(check_text(IICP_STR("{\"task_id\":\"t-1.A:b_c\"," INTENT "," PAYLOAD "}"), IICP_ENVELOPE_ANY_ID));
-        refused(check_text(IICP_STR("{\"task_id\":\"a b\"," INTENT "," PAYLOAD "}"), IICP_ENVELOPE_ANY_ID), "task_id");
-        refused(check_text(IICP_STR("{\"task_id\":\"a\\u0000\"," INTENT "," PAYLOAD "}"), IICP_ENVELOPE_ANY_ID),
+        accepted(check_text(IICP_STR("{\"task_id\":\"t-1.A:b_c\"," INTENT "," PAYLOAD "}"),
+                            IICP_ENVELOPE_ANY_ID));
+        refused(check_text(IICP_STR("{\"task_id\":\"a b\"," INTENT "," PAYLOAD "}"),
+                           IICP_ENVELOPE_ANY_ID),
                 "task_id");
-        refused(check_text(IICP_STR("{\"task_id\":\"\"," INTENT "," PAYLOAD "}"), IICP_ENVELOPE_ANY_ID), "task_id");
+        refused(check_text(IICP_STR("{\"task_id\":\"a\\u0000\"," INTENT "," PAYLOAD "}"),
+                           IICP_ENVELOPE_ANY_ID),
+                "task_id");
+        refused(check_text(IICP_STR("{\"task_id\":\"\"," INTENT "," PAYLOAD "}"),
+                           IICP_ENVELOPE_ANY_ID),
+                "task_id");
         for (size_t n = 128; n <= 129; n++) {
                 memset(long_id, 'a', n);
                 long_id[n] = '\0';
@@ -149,8 +171,8 @@ static void PROTO_MSG_02_intent_is_a_urn(void **state) {
 }
 
 static void PROTO_MSG_03_timeout_ms(void **state) {
-        static const char *const bad[] = {"0", "-1", "300001", "5.0", "1e3", "\"5\"", "null", "true", "[]",
-                                          "99999999999999999999"};
+        static const char *const bad[] = {"0",     "-1",   "300001", "5.0", "1e3",
+                                          "\"5\"", "null", "true",   "[]",  "99999999999999999999"};
         char text[64];
 
         (void) state;
@@ -173,7 +195,8 @@ static void PROTO_MSG_03_time_semantics_vectors(void **state) {
         assert_true(iicp_str_is(vector_str(axis, "origin"), "provider_receipt"));
         assert_non_null(strstr(vector_str(axis, "current_mapping").p, "constraints.timeout_ms"));
         r = check_with("\"ttl\":5,\"deadline\":\"2000-01-01T00:00:00Z\","
-                       "\"constraints\":{\"timeout_ms\":7000,\"ttl\":1,\"task_deadline\":1,\"delivery_lifetime\":1}");
+                       "\"constraints\":{\"timeout_ms\":7000,\"ttl\":1,\"task_deadline\":1,"
+                       "\"delivery_lifetime\":1}");
         accepted(r);
         assert_int_equal(r.timeout_ms, 7000);
         json_object_put(all);
@@ -190,7 +213,8 @@ static void IICPD_02_31_payload_or_iicp_conf(void **state) {
         accepted(check("{" ID "," INTENT ",\"payload\":null,\"iicp_conf\":{}}"));
         accepted(check("{" ID "," INTENT ",\"iicp_conf\":{}}"));
         /* any other fault is told before a missing payload */
-        refused(check("{" ID "," INTENT ",\"constraints\":{\"timeout_ms\":0}}"), "constraints.timeout_ms");
+        refused(check("{" ID "," INTENT ",\"constraints\":{\"timeout_ms\":0}}"),
+                "constraints.timeout_ms");
         accepted(check_with("\"constraints\":{}"));
         accepted(check_with("\"constraints\":null"));
         refused(check_with("\"constraints\":[]"), "constraints");
@@ -224,7 +248,8 @@ static void IICPD_02_32_qos_priority_consensus(void **state) {
         }
         assert_int_equal(check_with("").priority, IICP_PRIORITY_NORMAL);
         assert_int_equal(check_constraints("\"priority\":\"low\"").priority, IICP_PRIORITY_LOW);
-        assert_int_equal(check_constraints("\"priority\":\"critical\"").priority, IICP_PRIORITY_CRITICAL);
+        assert_int_equal(check_constraints("\"priority\":\"critical\"").priority,
+                         IICP_PRIORITY_CRITICAL);
         refused(check_constraints("\"priority\":\"urgent\""), "constraints.priority");
         refused(check_constraints("\"priority\":1"), "constraints.priority");
         accepted(check_constraints("\"consensus\":\"majority_of_5\""));
@@ -243,8 +268,11 @@ static void IICPD_02_33_profiles(void **state) {
         refused(check_constraints("\"required_profiles\":\"x\""), "constraints.required_profiles");
         refused(check_constraints("\"required_profiles\":[1]"), "constraints.required_profiles");
         accepted(check_constraints("\"required_profiles\":[]"));
-        assert_int_equal(iicp_envelope_parse(IICP_STR("{" ID "," INTENT "," PAYLOAD
-                                                      ",\"constraints\":{\"required_profiles\":[\"urn:x\"]}}"), &e), 0);
+        assert_int_equal(iicp_envelope_parse(
+                                 IICP_STR("{" ID "," INTENT "," PAYLOAD
+                                          ",\"constraints\":{\"required_profiles\":[\"urn:x\"]}}"),
+                                 &e),
+                         0);
         assert_true(iicp_envelope_check(&e, 0, &refusal));
         assert_int_equal(e.required_profiles.type, IICP_JSON_ARRAY);
         iicp_envelope_free(&e);
@@ -254,18 +282,23 @@ static void IICPD_02_34_tokens_and_unknown_members(void **state) {
         (void) state;
         assert_string_equal(check_with("\"auth\":{\"node_token\":\"a\"}").token, "a");
         assert_string_equal(check_with("\"auth\":{\"token\":\"b\"}").token, "b");
-        assert_string_equal(check_with("\"auth\":{\"token\":\"b\",\"node_token\":\"a\"}").token, "a");
-        assert_string_equal(check_with("\"auth\":{\"token\":\"b\",\"node_token\":null}").token, "b");
-        assert_string_equal(check_with("\"auth\":{\"node_token\":\"q\\\"\\u00e9\"}").token, "q\"\xc3\xa9");
+        assert_string_equal(check_with("\"auth\":{\"token\":\"b\",\"node_token\":\"a\"}").token,
+                            "a");
+        assert_string_equal(check_with("\"auth\":{\"token\":\"b\",\"node_token\":null}").token,
+                            "b");
+        assert_string_equal(check_with("\"auth\":{\"node_token\":\"q\\\"\\u00e9\"}").token,
+                            "q\"\xc3\xa9");
         assert_string_equal(check_with("\"source_node_id\":\"n\"").token, "");
         accepted(check_with("\"auth\":null"));
         refused(check_with("\"auth\":\"a\""), "auth");
         refused(check_with("\"auth\":{\"node_token\":1}"), "auth.node_token");
         refused(check_with("\"auth\":{\"token\":1}"), "auth.token");
         accepted(check_with("\"_comment\":\"x\",\"future\":{\"a\":[1]},\"priority\":9"));
-        accepted(check_constraints("\"region\":1,\"min_reputation\":\"x\",\"sensitivity\":{},\"new\":null"));
+        accepted(check_constraints(
+                "\"region\":1,\"min_reputation\":\"x\",\"sensitivity\":{},\"new\":null"));
         accepted(check_with("\"source_node_id\":\"123e4567-e89b-12d3-a456-426614174000\""));
-        refused(check_with("\"source_node_id\":\"123e4567-e89b-12d3-a456-4266141740000\""), "source_node_id");
+        refused(check_with("\"source_node_id\":\"123e4567-e89b-12d3-a456-4266141740000\""),
+                "source_node_id");
         refused(check_with("\"source_node_id\":1"), "source_node_id");
 }
 
@@ -302,9 +335,11 @@ static void model_tokens_credits_and_the_rest(void **state) {
         assert_string_equal(check_constraints("\"model\":\"\"").model, "");
         refused(check_constraints("\"model\":1"), "constraints.model");
         assert_int_equal(check_constraints("\"max_tokens\":5").max_tokens, 5);
-        assert_true(check_constraints("\"max_tokens\":99999999999999999999").max_tokens == INT64_MAX);
+        assert_true(check_constraints("\"max_tokens\":99999999999999999999").max_tokens ==
+                    INT64_MAX);
         refused(check_constraints("\"max_tokens\":0"), "constraints.max_tokens");
-        refused(check_constraints("\"max_tokens\":-99999999999999999999"), "constraints.max_tokens");
+        refused(check_constraints("\"max_tokens\":-99999999999999999999"),
+                "constraints.max_tokens");
         refused(check_constraints("\"max_tokens\":1.5"), "constraints.max_tokens");
         assert_true(check_with("").max_credits < 0);
         assert_true(check_with("\"billing\":{\"max_credits\":0}").max_credits == 0);
@@ -325,11 +360,14 @@ static void escaped_strings_do_not_move(void **state) {
 
         (void) state;
         assert_int_equal(
-                iicp_envelope_parse(IICP_STR("{\"task_id\":\"550e8400-e29b-41d4-a716-44665544000\\u0030\","
-                                             "\"intent\":\"urn:iicp:intent:llm:chat:v\\u0031\"," PAYLOAD
-                                             ",\"nonce\":\"\\u006eonce\",\"source_node_id\":\"\\u0073rc\","
-                                             "\"auth\":{\"node_token\":\"\\u0074ok\"},\"constraints\":{\"model\":\"\\u006d\"}}"),
-                                    &e), 0);
+                iicp_envelope_parse(
+                        IICP_STR("{\"task_id\":\"550e8400-e29b-41d4-a716-44665544000\\u0030\","
+                                 "\"intent\":\"urn:iicp:intent:llm:chat:v\\u0031\"," PAYLOAD
+                                 ",\"nonce\":\"\\u006eonce\",\"source_node_id\":\"\\u0073rc\","
+                                 "\"auth\":{\"node_token\":\"\\u0074ok\"},\"constraints\":{"
+                                 "\"model\":\"\\u006d\"}}"),
+                        &e),
+                0);
         assert_true(iicp_envelope_check(&e, 0, &refusal));
         assert_true(iicp_str_is(e.task_id, "550e8400-e29b-41d4-a716-446655440000"));
         assert_true(iicp_str_is(e.intent, "urn:iicp:intent:llm:chat:v1"));
@@ -371,15 +409,18 @@ static void IICPD_02_37_projection_vectors(void **state) {
 
         (void) state;
         vector_each(vector_get(all, "cases"), c) {
-                struct json_object *sent = vector_get(vector_get(c, "expected"), "execution_constraints");
+                struct json_object *sent =
+                        vector_get(vector_get(c, "expected"), "execution_constraints");
                 struct json_object *model = vector_find(sent, "model");
                 struct iicp_buf b = {};
                 struct result r;
 
-                iicp_buf_printf(&b, "\"constraints\":%s,\"source_node_id\":\"sdk\"", vector_text(sent).p);
+                iicp_buf_printf(&b, "\"constraints\":%s,\"source_node_id\":\"sdk\"",
+                                vector_text(sent).p);
                 r = check_with(b.p);
                 accepted(r);
-                assert_int_equal(r.timeout_ms, json_object_get_int64(vector_get(sent, "timeout_ms")));
+                assert_int_equal(r.timeout_ms,
+                                 json_object_get_int64(vector_get(sent, "timeout_ms")));
                 assert_true(iicp_str_is(vector_str(sent, "qos"), iicp_qos_name(r.qos)));
                 assert_string_equal(r.model, model ? json_object_get_string(model) : "");
                 iicp_buf_free(&b);
@@ -390,15 +431,19 @@ static void IICPD_02_37_projection_vectors(void **state) {
 static void IICPD_02_37_bodies_of_official_consumers(void **state) {
         (void) state;
         /* Python, encrypted */
-        accepted(check("{" ID "," INTENT ",\"constraints\":{\"timeout_ms\":30000,\"qos\":\"interactive\"},"
+        accepted(check("{" ID "," INTENT
+                       ",\"constraints\":{\"timeout_ms\":30000,\"qos\":\"interactive\"},"
                        "\"iicp_conf\":{\"version\":1},\"cx_response_encryption\":\"required\"}"));
         /* Rust */
-        accepted(check("{" ID "," INTENT "," PAYLOAD ",\"constraints\":{\"timeout_ms\":30000,\"qos\":\"interactive\","
+        accepted(check("{" ID "," INTENT "," PAYLOAD
+                       ",\"constraints\":{\"timeout_ms\":30000,\"qos\":\"interactive\","
                        "\"max_tokens\":64},\"auth\":{\"token\":\"its own\"}}"));
         /* the Python proxy */
-        accepted(check("{" ID "," INTENT ",\"payload\":{\"messages\":[],\"stream\":true,\"_billing\":{},\"stop\":null},"
-                       "\"constraints\":{\"timeout_ms\":30000,\"qos\":\"interactive\"},"
-                       "\"trace\":{\"trace_id\":\"not hex\",\"origin_node\":null},\"cip\":null}"));
+        accepted(check(
+                "{" ID "," INTENT
+                ",\"payload\":{\"messages\":[],\"stream\":true,\"_billing\":{},\"stop\":null},"
+                "\"constraints\":{\"timeout_ms\":30000,\"qos\":\"interactive\"},"
+                "\"trace\":{\"trace_id\":\"not hex\",\"origin_node\":null},\"cip\":null}"));
         /* the browser */
         accepted(check("{" ID "," INTENT ",\"constraints\":{},\"iicp_conf\":{}}"));
 }

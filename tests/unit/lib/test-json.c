@@ -132,17 +132,86 @@ static void doubled_members_of_the_top_object(void **state) {
 
 static void valid_and_invalid_texts(void **state) {
         static const char *const good[] = {
-                "{}", "[]", " { } ", "\t[\r\n]\n", "0", "-0", "-1.5e+10", "1E5", "0.10", "true", "false", "null",
-                "\"\"", "\"a\\\"b\\\\c\\/\\b\\f\\n\\r\\t\\u00e9\"", "{\"a\":[1,{\"b\":null}],\"c\":{}}",
-                "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"", "\"\\u0000\"", "[[],[],{}]", "\"\x7f\"",
+                "{}",
+                "[]",
+                " { } ",
+                "\t[\r\n]\n",
+                "0",
+                "-0",
+                "-1.5e+10",
+                "1E5",
+                "0.10",
+                "true",
+                "false",
+                "null",
+                "\"\"",
+                "\"a\\\"b\\\\c\\/\\b\\f\\n\\r\\t\\u00e9\"",
+                "{\"a\":[1,{\"b\":null}],\"c\":{}}",
+                "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"",
+                "\"\\u0000\"",
+                "[[],[],{}]",
+                "\"\x7f\"",
         };
         static const char *const bad[] = {
-                "", " ", "{", "[", "}", "]", "{]", "[}", "[1,]", "[,1]", "[1 2]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}",
-                "{a:1}", "{'a':1}", "{1:2}", "{\"a\":1 \"b\":2}", "{} {}", "{},", "1 2", "01", "-", "+1", "1.", ".5",
-                "1e", "1e+", "--1", "0x1", "NaN", "Infinity", "nul", "nulll", "True", "\"", "\"a", "\"\n\"", "\"\t\"",
-                "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\", "\"\\u", "\"\xc0\x80\"", "\"\xe0\x80\x80\"",
-                "\"\xf0\x80\x80\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xff\"", "\"\x80\"", "\"\xc3\"", "\"\xe2\x82\"",
-                "\"\xf0\x9f\x98\"", "{\"a\\u0000\":1}", "/**/{}", "[1]]", "[\"a\":1]", "{\"a\":1]", "\f1",
+                "",
+                " ",
+                "{",
+                "[",
+                "}",
+                "]",
+                "{]",
+                "[}",
+                "[1,]",
+                "[,1]",
+                "[1 2]",
+                "{\"a\"}",
+                "{\"a\":}",
+                "{\"a\":1,}",
+                "{a:1}",
+                "{'a':1}",
+                "{1:2}",
+                "{\"a\":1 \"b\":2}",
+                "{} {}",
+                "{},",
+                "1 2",
+                "01",
+                "-",
+                "+1",
+                "1.",
+                ".5",
+                "1e",
+                "1e+",
+                "--1",
+                "0x1",
+                "NaN",
+                "Infinity",
+                "nul",
+                "nulll",
+                "True",
+                "\"",
+                "\"a",
+                "\"\n\"",
+                "\"\t\"",
+                "\"\\x\"",
+                "\"\\u12\"",
+                "\"\\u12g4\"",
+                "\"\\",
+                "\"\\u",
+                "\"\xc0\x80\"",
+                "\"\xe0\x80\x80\"",
+                "\"\xf0\x80\x80\x80\"",
+                "\"\xf4\x90\x80\x80\"",
+                "\"\xff\"",
+                "\"\x80\"",
+                "\"\xc3\"",
+                "\"\xe2\x82\"",
+                "\"\xf0\x9f\x98\"",
+                "{\"a\\u0000\":1}",
+                "/**/{}",
+                "[1]]",
+                "[\"a\":1]",
+                "{\"a\":1]",
+                "\f1",
         };
 
         (void) state;
@@ -204,7 +273,8 @@ static void the_callback_can_stop_the_scan(void **state) {
         struct iicp_json v;
 
         (void) state;
-        assert_int_equal(iicp_json_scan(IICP_STR("{\"a\":1,\"b\":2,nonsense"), stop_at_b, NULL, &v), 7);
+        assert_int_equal(iicp_json_scan(IICP_STR("{\"a\":1,\"b\":2,nonsense"), stop_at_b, NULL, &v),
+                         7);
 }
 
 static void strings_are_decoded(void **state) {
@@ -275,8 +345,10 @@ static void IICPD_02_20_size_limit_is_that_of_the_vectors(void **state) {
 
         (void) state;
         all = vector_public("node/http-task-resource-boundary-v1.json");
-        assert_int_equal(json_object_get_int64(vector_get(all, "max_encoded_request_bytes")), IICP_BODY_MAX);
-        assert_int_equal(json_object_get_int64(vector_get(all, "max_encoded_response_bytes")), IICP_BODY_MAX);
+        assert_int_equal(json_object_get_int64(vector_get(all, "max_encoded_request_bytes")),
+                         IICP_BODY_MAX);
+        assert_int_equal(json_object_get_int64(vector_get(all, "max_encoded_response_bytes")),
+                         IICP_BODY_MAX);
         json_object_put(all);
 }
 

@@ -81,8 +81,10 @@ static void IICPD_02_57_published_cases(void **state) {
 static void IICPD_02_57_chat(void **state) {
         (void) state;
         accepts(IICP_URN_CHAT, "{" MESSAGES "}");
-        accepts(IICP_URN_CHAT, "{\"messages\":[{\"role\":\"developer\",\"content\":null},{\"content\":[],\"role\":\"tool\"},"
-                               "{\"role\":\"system\",\"content\":1},{\"role\":\"assistant\",\"content\":\"\"}]}");
+        accepts(IICP_URN_CHAT,
+                "{\"messages\":[{\"role\":\"developer\",\"content\":null},{\"content\":[],\"role\":"
+                "\"tool\"},"
+                "{\"role\":\"system\",\"content\":1},{\"role\":\"assistant\",\"content\":\"\"}]}");
         refuses(IICP_URN_CHAT, "{}", "payload.messages");
         refuses(IICP_URN_CHAT, "{\"messages\":null}", "payload.messages");
         refuses(IICP_URN_CHAT, "{\"messages\":[]}", "payload.messages");
@@ -90,11 +92,16 @@ static void IICPD_02_57_chat(void **state) {
         refuses(IICP_URN_CHAT, "{\"messages\":[1]}", "payload.messages");
         refuses(IICP_URN_CHAT, "{\"messages\":[{\"role\":\"user\"}]}", "payload.messages");
         refuses(IICP_URN_CHAT, "{\"messages\":[{\"content\":\"x\"}]}", "payload.messages");
-        refuses(IICP_URN_CHAT, "{\"messages\":[{\"role\":\"User\",\"content\":\"x\"}]}", "payload.messages");
-        refuses(IICP_URN_CHAT, "{\"messages\":[{\"role\":null,\"content\":\"x\"}]}", "payload.messages");
+        refuses(IICP_URN_CHAT, "{\"messages\":[{\"role\":\"User\",\"content\":\"x\"}]}",
+                "payload.messages");
+        refuses(IICP_URN_CHAT, "{\"messages\":[{\"role\":null,\"content\":\"x\"}]}",
+                "payload.messages");
         refuses(IICP_URN_CHAT, "[]", "payload");
-        accepts(IICP_URN_CHAT, "{" MESSAGES ",\"max_tokens\":1,\"temperature\":2,\"stop\":[\"a\"],\"tools\":[]}");
-        accepts(IICP_URN_CHAT, "{" MESSAGES ",\"max_tokens\":null,\"temperature\":null,\"stop\":null,\"model\":null}");
+        accepts(IICP_URN_CHAT,
+                "{" MESSAGES ",\"max_tokens\":1,\"temperature\":2,\"stop\":[\"a\"],\"tools\":[]}");
+        accepts(IICP_URN_CHAT,
+                "{" MESSAGES
+                ",\"max_tokens\":null,\"temperature\":null,\"stop\":null,\"model\":null}");
         accepts(IICP_URN_CHAT, "{" MESSAGES ",\"temperature\":0.0,\"stop\":\"a\"}");
         refuses(IICP_URN_CHAT, "{" MESSAGES ",\"max_tokens\":0}", "payload.max_tokens");
         refuses(IICP_URN_CHAT, "{" MESSAGES ",\"max_tokens\":1.0}", "payload.max_tokens");
@@ -114,7 +121,8 @@ static void IICPD_02_57_doubled_members(void **state) {
         struct iicp_payload p;
 
         (void) state;
-        assert_false(iicp_payload_check(iicp_intent_of(IICP_INTENT_CHAT), &payload, 0, &p, &refusal));
+        assert_false(
+                iicp_payload_check(iicp_intent_of(IICP_INTENT_CHAT), &payload, 0, &p, &refusal));
         assert_string_equal(refusal.field, "payload.messages");
 }
 
@@ -133,20 +141,27 @@ static void IICPD_02_57_completion_and_embedding(void **state) {
         refuses(IICP_URN_EMBEDDING, "{\"input\":{}}", "payload.input");
 }
 
-#define PART(part) "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"http://x\"}," part "]}]}"
+#define PART(part)                                                                                 \
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"http://"     \
+        "x\"}," part "]}]}"
 
 static void media_parts_carry_their_data(void **state) {
         static const char *const good[] = {
-                PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,AA==\",\"detail\":\"low\"}}"),
+                PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/"
+                     "png;base64,AA==\",\"detail\":\"low\"}}"),
                 PART("{\"type\":\"image_url\",\"image_url\":\"DATA:image/png;base64,AA==\"}"),
-                PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AA==\",\"format\":\"wav\"}}"),
-                PART("{\"type\":\"file\",\"file\":{\"filename\":\"a.pdf\",\"file_data\":\"data:application/pdf;base64,AA==\"}}"),
+                PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AA==\",\"format\":"
+                     "\"wav\"}}"),
+                PART("{\"type\":\"file\",\"file\":{\"filename\":\"a.pdf\",\"file_data\":\"data:"
+                     "application/pdf;base64,AA==\"}}"),
         };
         static const char *const bad[] = {
                 PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://host/x.png\"}}"),
-                PART("{\"type\":\"image_url\",\"image_url\":{\"\\u0075rl\":\"https://host/x.png\"}}"),
+                PART("{\"type\":\"image_url\",\"image_url\":{\"\\u0075rl\":\"https://host/"
+                     "x.png\"}}"),
                 PART("{\"type\":\"image_url\",\"image_url\":\"file:///etc/passwd\"}"),
-                PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:x\",\"url\":\"http://host\"}}"),
+                PART("{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:x\",\"url\":\"http://"
+                     "host\"}}"),
                 PART("{\"type\":\"text\",\"image_url\":{\"url\":\"http://host\"}}"),
                 PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"http://host\"}}"),
                 PART("{\"type\":\"input_audio\",\"input_audio\":{\"url\":\"http://host\"}}"),
@@ -158,13 +173,20 @@ static void media_parts_carry_their_data(void **state) {
         (void) state;
         for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
                 accepts(IICP_URN_CHAT, good[i]);
+        accepts(IICP_URN_EMBEDDING,
+                "{\"input\":\"x\",\"messages\":[1,{\"content\":\"http://host\"}]}");
+        refuses(IICP_URN_EMBEDDING,
+                "{\"input\":\"x\",\"messages\":[{\"content\":[{\"image_url\":{\"url\":\"http://"
+                "host\"}}]}]}",
+                "payload.messages");
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
                 const struct iicp_intent *chat = iicp_intent_of(IICP_INTENT_CHAT);
                 struct iicp_refusal refusal;
                 struct iicp_payload p;
 
                 refuses(IICP_URN_CHAT, bad[i], "payload.messages");
-                assert_true(check_text(chat, iicp_str(bad[i]), IICP_PAYLOAD_REMOTE_MEDIA, &p, &refusal));
+                assert_true(check_text(chat, iicp_str(bad[i]), IICP_PAYLOAD_REMOTE_MEDIA, &p,
+                                       &refusal));
         }
 }
 
@@ -174,13 +196,19 @@ static void facts_for_the_backend(void **state) {
         struct iicp_payload p;
 
         (void) state;
-        assert_true(check_text(chat, IICP_STR("{" MESSAGES ",\"model\":\"m\",\"max_tokens\":7,\"n\":2,\"logprobs\":true,"
-                                              "\"tools\":[{}]}"), 0, &p, &refusal));
+        assert_true(
+                check_text(chat,
+                           IICP_STR("{" MESSAGES
+                                    ",\"model\":\"m\",\"max_tokens\":7,\"n\":2,\"logprobs\":true,"
+                                    "\"tools\":[{}]}"),
+                           0, &p, &refusal));
         assert_true(iicp_json_is(&p.model, "m"));
         assert_int_equal(p.max_tokens, 7);
         assert_true(p.has_n && p.has_logprobs && p.has_tools);
-        assert_true(check_text(chat, IICP_STR("{" MESSAGES ",\"model\":\"\",\"n\":1,\"logprobs\":false,\"tools\":[]}"), 0,
-                               &p, &refusal));
+        assert_true(check_text(chat,
+                               IICP_STR("{" MESSAGES
+                                        ",\"model\":\"\",\"n\":1,\"logprobs\":false,\"tools\":[]}"),
+                               0, &p, &refusal));
         assert_int_equal(p.model.type, IICP_JSON_NONE);
         assert_int_equal(p.max_tokens, 0);
         assert_false(p.has_n || p.has_logprobs || p.has_tools);
@@ -189,26 +217,37 @@ static void facts_for_the_backend(void **state) {
 static void IICPD_02_59_forwarded_body(void **state) {
         (void) state;
         rewrites(IICP_URN_CHAT,
-                 "{\"stream\":true,\"_billing\":{\"a\":1},\"\\u005fx\":1," MESSAGES ",\"top_k\":null,"
-                 "\"stream_options\":{\"include_usage\":true},\"temperature\":1.00,\"model\":\"other\",\"max_tokens\":9,"
+                 "{\"stream\":true,\"_billing\":{\"a\":1},\"\\u005fx\":1," MESSAGES
+                 ",\"top_k\":null,"
+                 "\"stream_options\":{\"include_usage\":true},\"temperature\":1.00,\"model\":"
+                 "\"other\",\"max_tokens\":9,"
                  "\"tools\":[ {\"a\": 1e2} ],\"x\\u005f\":\"\\u0041\"}",
-                 "{\"model\":\"m\"," MESSAGES ",\"temperature\":1.00,\"tools\":[ {\"a\": 1e2} ],\"x\\u005f\":\"\\u0041\"}");
+                 "{\"model\":\"m\"," MESSAGES
+                 ",\"temperature\":1.00,\"tools\":[ {\"a\": 1e2} ],\"x\\u005f\":\"\\u0041\"}");
         /* the name counts, not how it was written */
-        rewrites(IICP_URN_CHAT, "{\"\\u0073tream\":true," MESSAGES "}", "{\"model\":\"m\"," MESSAGES "}");
-        rewrites(IICP_URN_CHAT, "{" MESSAGES ",\"stop\":\"a\\nb\"}", "{\"model\":\"m\"," MESSAGES ",\"stop\":[\"a\\nb\"]}");
-        rewrites(IICP_URN_CHAT, "{" MESSAGES ",\"stop\":[\"a\"]}", "{\"model\":\"m\"," MESSAGES ",\"stop\":[\"a\"]}");
-        rewrites(IICP_URN_COMPLETION, "{\"prompt\":\"x\",\"stop\":\"a\"}", "{\"model\":\"m\",\"prompt\":\"x\",\"stop\":\"a\"}");
+        rewrites(IICP_URN_CHAT, "{\"\\u0073tream\":true," MESSAGES "}",
+                 "{\"model\":\"m\"," MESSAGES "}");
+        rewrites(IICP_URN_CHAT, "{" MESSAGES ",\"stop\":\"a\\nb\"}",
+                 "{\"model\":\"m\"," MESSAGES ",\"stop\":[\"a\\nb\"]}");
+        rewrites(IICP_URN_CHAT, "{" MESSAGES ",\"stop\":[\"a\"]}",
+                 "{\"model\":\"m\"," MESSAGES ",\"stop\":[\"a\"]}");
+        rewrites(IICP_URN_COMPLETION, "{\"prompt\":\"x\",\"stop\":\"a\"}",
+                 "{\"model\":\"m\",\"prompt\":\"x\",\"stop\":\"a\"}");
         rewrites(IICP_URN_CHAT,
-                 "{\"messages\":[{\"role\":\"developer\",\"content\":\"developer\"}, {\"content\":{\"role\":\"developer\"},"
+                 "{\"messages\":[{\"role\":\"developer\",\"content\":\"developer\"}, "
+                 "{\"content\":{\"role\":\"developer\"},"
                  "\"role\" : \"user\"},{\"content\":\"\",\"role\":\"develo\\u0070er\"}]}",
                  "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"developer\"}, "
-                 "{\"content\":{\"role\":\"developer\"},\"role\" : \"user\"},{\"content\":\"\",\"role\":\"system\"}]}");
+                 "{\"content\":{\"role\":\"developer\"},\"role\" : "
+                 "\"user\"},{\"content\":\"\",\"role\":\"system\"}]}");
         rewrites_how(IICP_URN_CHAT, "{" MESSAGES "}",
-                     &(struct iicp_payload_rewrite){.model = IICP_STR("a\"b"), .max_tokens = 12, .stream = true},
+                     &(struct iicp_payload_rewrite){.model = IICP_STR("a\"b"),
+                                                    .max_tokens = 12,
+                                                    .stream = true},
                      "{\"model\":\"a\\\"b\"," MESSAGES ",\"max_tokens\":12,\"stream\":true,"
                      "\"stream_options\":{\"include_usage\":true}}");
-        rewrites_how(IICP_URN_EMBEDDING, "{\"model\":\"x\",\"input\":\"i\"}", &(struct iicp_payload_rewrite){},
-                     "{\"input\":\"i\"}");
+        rewrites_how(IICP_URN_EMBEDDING, "{\"model\":\"x\",\"input\":\"i\"}",
+                     &(struct iicp_payload_rewrite){}, "{\"input\":\"i\"}");
 }
 
 /* Same request as the shipped node sends, member order aside. */
@@ -230,7 +269,8 @@ static void IICPD_02_59_backend_mapping_vectors(void **state) {
                         continue;
                 request = vector_get(c, "backend_request");
                 wanted = vector_find(request, "json");
-                if (!wanted || !check_text(intent, vector_text(vector_get(c, "payload")), 0, &p, &refusal))
+                if (!wanted ||
+                    !check_text(intent, vector_text(vector_get(c, "payload")), 0, &p, &refusal))
                         continue;
                 seen++;
                 assert_memory_equal(vector_str(request, "path").p, "/v1", 3);
@@ -264,10 +304,14 @@ static void IICPD_02_61_models_match_up_to_the_tag(void **state) {
                 const char *a, *b;
                 bool match;
         } cases[] = {
-                {"m", "m", true}, {"m", "n", false}, {"m:7b", "m:7b", true}, {"m:7b", "m:8b", false},
-                {"m", "m:7b", true}, {"m:7b", "m", true}, {"m:latest", "m", true}, {"m:latest", "m:latest", true},
-                {"m:7b", "m2", false}, {"org/m", "org/m:q4", true}, {"m", "m-x:7b", false}, {"M", "m", false},
-                {"", "m", false}, {"", "", false}, {":7b", "m", false}, {"m", "", false},
+                {"m", "m", true},        {"m", "n", false},
+                {"m:7b", "m:7b", true},  {"m:7b", "m:8b", false},
+                {"m", "m:7b", true},     {"m:7b", "m", true},
+                {"m:latest", "m", true}, {"m:latest", "m:latest", true},
+                {"m:7b", "m2", false},   {"org/m", "org/m:q4", true},
+                {"m", "m-x:7b", false},  {"M", "m", false},
+                {"", "m", false},        {"", "", false},
+                {":7b", "m", false},     {"m", "", false},
         };
 
         (void) state;

@@ -52,11 +52,13 @@ static void IICPD_02_56_table_is_the_published_taxonomy(void **state) {
         vector_each(vector_get(all, "rules"), rule) {
                 vector_each(vector_get(rule, "fragments"), fragment) {
                         const char *id = NULL;
-                        enum iicp_risk risk = iicp_risk_of(iicp_str(json_object_get_string(fragment)), &id);
+                        enum iicp_risk risk =
+                                iicp_risk_of(iicp_str(json_object_get_string(fragment)), &id);
 
                         assert_non_null(id);
                         assert_true(iicp_str_is(vector_str(rule, "rule_id"), id));
-                        assert_true(iicp_str_is(vector_str(rule, "category"), iicp_risk_name(risk)));
+                        assert_true(
+                                iicp_str_is(vector_str(rule, "category"), iicp_risk_name(risk)));
                 }
         }
         json_object_put(all);
@@ -66,12 +68,16 @@ static void IICPD_02_56_first_rule_in_file_order_wins(void **state) {
         const char *rule;
 
         (void) state;
-        assert_int_equal(iicp_risk_of(IICP_STR("urn:iicp:intent:chatbot:drone:control:v1"), &rule), IICP_RISK_HIGH);
+        assert_int_equal(iicp_risk_of(IICP_STR("urn:iicp:intent:chatbot:drone:control:v1"), &rule),
+                         IICP_RISK_HIGH);
         assert_string_equal(rule, "eu-ai-act-physical-world-control");
-        assert_int_equal(iicp_risk_of(IICP_STR("urn:iicp:intent:drone:control:csam:v1"), &rule), IICP_RISK_PROHIBITED);
+        assert_int_equal(iicp_risk_of(IICP_STR("urn:iicp:intent:drone:control:csam:v1"), &rule),
+                         IICP_RISK_PROHIBITED);
         assert_string_equal(rule, "eu-ai-act-nonconsensual-sexual-deepfake");
-        assert_int_equal(iicp_risk_of(IICP_STR("urn:iicp:intent:llm:CSAM:v1"), &rule), IICP_RISK_PROHIBITED);
-        assert_int_equal(iicp_risk_of(IICP_STR("urn:iicp:intent:llm:chat:v1"), &rule), IICP_RISK_NONE);
+        assert_int_equal(iicp_risk_of(IICP_STR("urn:iicp:intent:llm:CSAM:v1"), &rule),
+                         IICP_RISK_PROHIBITED);
+        assert_int_equal(iicp_risk_of(IICP_STR("urn:iicp:intent:llm:chat:v1"), &rule),
+                         IICP_RISK_NONE);
         assert_null(rule);
         assert_int_equal(iicp_risk_of(IICP_STR_NONE, NULL), IICP_RISK_NONE);
 }

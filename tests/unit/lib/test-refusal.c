@@ -72,7 +72,8 @@ static void body_is(const struct iicp_refusal *r, const char *expected) {
         iicp_buf_free(&b);
 }
 
-static void task_body_is(const struct iicp_refusal *r, struct iicp_str id, int64_t ms, const char *expected) {
+static void task_body_is(const struct iicp_refusal *r, struct iicp_str id, int64_t ms,
+                         const char *expected) {
         struct iicp_buf b = {};
 
         iicp_refusal_task_body(r, id, ms, &b);
@@ -85,34 +86,47 @@ static void IICPD_02_29_extra_members(void **state) {
 
         (void) state;
         body_is(&(struct iicp_refusal){.id = IICP_REFUSE_MEDIA_TYPE_CBOR},
-                "{\"error\":{\"code\":\"unsupported_media_type\",\"message\":\"CBOR encoding not supported\"}}");
+                "{\"error\":{\"code\":\"unsupported_media_type\",\"message\":\"CBOR encoding not "
+                "supported\"}}");
         task_body_is(&(struct iicp_refusal){.id = IICP_REFUSE_MEDIA_TYPE_CBOR}, IICP_STR("x"), -1,
-                     "{\"error\":{\"code\":\"unsupported_media_type\",\"message\":\"CBOR encoding not supported\"}}");
-        task_body_is(&(struct iicp_refusal){.id = IICP_REFUSE_CAPACITY, .qos_class = "interactive",
+                     "{\"error\":{\"code\":\"unsupported_media_type\",\"message\":\"CBOR encoding "
+                     "not supported\"}}");
+        task_body_is(&(struct iicp_refusal){.id = IICP_REFUSE_CAPACITY,
+                                            .qos_class = "interactive",
                                             .retry_after_ms = 2000},
                      IICP_STR("550e8400-e29b-41d4-a716-446655440000"), -1,
-                     "{\"task_id\":\"550e8400-e29b-41d4-a716-446655440000\",\"status\":\"error\",\"result\":null,"
+                     "{\"task_id\":\"550e8400-e29b-41d4-a716-446655440000\",\"status\":\"error\","
+                     "\"result\":null,"
                      "\"error\":{\"code\":\"capacity_exceeded\",\"message\":\"no free slot\","
-                     "\"iicp_code\":\"IICP-E021\",\"qos_class\":\"interactive\",\"retry_after_ms\":2000}}");
+                     "\"iicp_code\":\"IICP-E021\",\"qos_class\":\"interactive\",\"retry_after_ms\":"
+                     "2000}}");
         snprintf(expected, sizeof(expected),
-                 "{\"task_id\":null,\"status\":\"timeout\",\"result\":null,\"error\":{\"code\":\"task_timeout\","
+                 "{\"task_id\":null,\"status\":\"timeout\",\"result\":null,\"error\":{\"code\":"
+                 "\"task_timeout\","
                  "\"message\":\"%s\",\"iicp_code\":\"IICP-E006\"},\"metrics\":{\"latency_ms\":12}}",
                  iicp_refusal_info(IICP_REFUSE_TIMEOUT)->message);
-        task_body_is(&(struct iicp_refusal){.id = IICP_REFUSE_TIMEOUT}, IICP_STR_NONE, 12, expected);
+        task_body_is(&(struct iicp_refusal){.id = IICP_REFUSE_TIMEOUT}, IICP_STR_NONE, 12,
+                     expected);
         snprintf(expected, sizeof(expected),
                  "{\"error\":{\"code\":\"conflict\",\"message\":\"%s\",\"iicp_code\":\"IICP-E010\","
                  "\"reason\":\"duplicate_task\"}}",
                  iicp_refusal_info(IICP_REFUSE_DUPLICATE_TASK)->message);
         body_is(&(struct iicp_refusal){.id = IICP_REFUSE_DUPLICATE_TASK}, expected);
         snprintf(expected, sizeof(expected),
-                 "{\"error\":{\"code\":\"IICP-POLICY-001\",\"message\":\"%s\",\"iicp_code\":\"IICP-POLICY-001\","
+                 "{\"error\":{\"code\":\"IICP-POLICY-001\",\"message\":\"%s\",\"iicp_code\":\"IICP-"
+                 "POLICY-001\","
                  "\"category\":\"prohibited\",\"rule_id\":\"r\"}}",
                  iicp_refusal_info(IICP_REFUSE_POLICY)->message);
-        body_is(&(struct iicp_refusal){.id = IICP_REFUSE_POLICY, .category = "prohibited", .rule_id = "r"}, expected);
+        body_is(&(struct iicp_refusal){.id = IICP_REFUSE_POLICY,
+                                       .category = "prohibited",
+                                       .rule_id = "r"},
+                expected);
         snprintf(expected, sizeof(expected),
-                 "{\"error\":{\"code\":\"unsupported_profile\",\"message\":\"%s\",\"profile\":\"a\\\"\\n\"}}",
+                 "{\"error\":{\"code\":\"unsupported_profile\",\"message\":\"%s\",\"profile\":"
+                 "\"a\\\"\\n\"}}",
                  iicp_refusal_info(IICP_REFUSE_UNSUPPORTED_PROFILE)->message);
-        body_is(&(struct iicp_refusal){.id = IICP_REFUSE_UNSUPPORTED_PROFILE, .profile = "a\"\n"}, expected);
+        body_is(&(struct iicp_refusal){.id = IICP_REFUSE_UNSUPPORTED_PROFILE, .profile = "a\"\n"},
+                expected);
 }
 
 static void task_id_is_echoed_up_to_128_bytes(void **state) {
@@ -147,7 +161,8 @@ static void ERR_2_messages_are_short_fixed_english(void **state) {
                 assert_null(strchr(message, '/'));
                 for (const char *p = message; *p; p++)
                         assert_in_range(*p, 0x20, 0x7e);
-                iicp_refusal_task_body(&(struct iicp_refusal){.id = (enum iicp_refusal_id) id}, IICP_STR("t"), 1, &b);
+                iicp_refusal_task_body(&(struct iicp_refusal){.id = (enum iicp_refusal_id) id},
+                                       IICP_STR("t"), 1, &b);
                 assert_int_equal(iicp_json_scan(iicp_buf_str(&b), NULL, NULL, &top), 0);
                 iicp_buf_free(&b);
         }
@@ -155,10 +170,14 @@ static void ERR_2_messages_are_short_fixed_english(void **state) {
 
 static void retry_after_is_whole_seconds(void **state) {
         (void) state;
-        assert_int_equal(iicp_refusal_retry_after_s(&(struct iicp_refusal){.retry_after_ms = 0}), 0);
-        assert_int_equal(iicp_refusal_retry_after_s(&(struct iicp_refusal){.retry_after_ms = 1}), 1);
-        assert_int_equal(iicp_refusal_retry_after_s(&(struct iicp_refusal){.retry_after_ms = 1000}), 1);
-        assert_int_equal(iicp_refusal_retry_after_s(&(struct iicp_refusal){.retry_after_ms = 1001}), 2);
+        assert_int_equal(iicp_refusal_retry_after_s(&(struct iicp_refusal){.retry_after_ms = 0}),
+                         0);
+        assert_int_equal(iicp_refusal_retry_after_s(&(struct iicp_refusal){.retry_after_ms = 1}),
+                         1);
+        assert_int_equal(iicp_refusal_retry_after_s(&(struct iicp_refusal){.retry_after_ms = 1000}),
+                         1);
+        assert_int_equal(iicp_refusal_retry_after_s(&(struct iicp_refusal){.retry_after_ms = 1001}),
+                         2);
 }
 
 int main(void) {

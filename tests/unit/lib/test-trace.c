@@ -24,9 +24,9 @@ static void IICPD_06_37_traceparent_vectors(void **state) {
                         continue;
                 assert_int_equal(iicp_trace_child(&t, &child), 0);
                 iicp_trace_format(&child, text);
-                assert_memory_equal(text, value.p, 36);          /* version and trace id */
+                assert_memory_equal(text, value.p, 36);               /* version and trace id */
                 assert_memory_not_equal(text + 36, value.p + 36, 16); /* a new span */
-                assert_string_equal(text + 52, value.p + 52);    /* flags */
+                assert_string_equal(text + 52, value.p + 52);         /* flags */
         }
         json_object_put(all);
 }
