@@ -111,7 +111,62 @@ static void add_hint(const struct iicp_error *e, struct iicp_buf *out) {
                 iicp_buf_puts(out, " Worth a retry.");
 }
 
-static void describe(const struct program *p, const struct iicp_error *e, struct iicp_buf *out) {
+/* ---- what is there instead of a model that nobody has ---- */
+
+#define CLOSE_PREFIX_MIN 4 /* letters that two names must share to be called close */
+
+static size_t common_prefix(const char *a, const char *b) {
+        size_t n = 0;
+
+        while (a[n] && a[n] == b[n])
+                n++;
+        return n;
+}
+
+static size_t count_model(const struct iicp_nodes *list, const char *model) {
+        struct iicp_node n;
+        size_t count = 0;
+
+        for (size_t i = 0; i < iicp_nodes_count(list); i++) {
+                iicp_nodes_get(list, i, &n);
+                for (size_t j = 0; j < n.n_models; j++)
+                        if (!strcmp(n.models[j], model)) {
+                                count++;
+                                break;
+                        }
+        }
+        return count;
+}
+
+static void add_close(struct program *p, struct iicp_buf *out) {
+        struct iicp_route route = IICP_ROUTE_INIT;
+        struct iicp_nodes *list = NULL;
+        const char *best = NULL;
+        struct iicp_error ignored;
+        struct iicp_node n;
+        size_t shared = CLOSE_PREFIX_MIN - 1;
+
+        route.limit = 50;
+        route.public_view = true;
+        if (iicp_discover(p->client, program_intent(p), &route, &list, &ignored) < 0)
+                return;
+        for (size_t i = 0; i < iicp_nodes_count(list); i++) {
+                iicp_nodes_get(list, i, &n);
+                for (size_t j = 0; j < n.n_models; j++)
+                        if (common_prefix(n.models[j], p->o.model) > shared) {
+                                shared = common_prefix(n.models[j], p->o.model);
+                                best = n.models[j];
+                        }
+        }
+        if (best) {
+                size_t count = count_model(list, best);
+
+                iicp_buf_printf(out, " Close: %s (%zu node%s).", best, count, count == 1 ? "" : "s");
+        }
+        iicp_nodes_free(list);
+}
+
+static void describe(struct program *p, const struct iicp_error *e, struct iicp_buf *out) {
         if (!strcmp(e->code, "IICP-E033")) {
                 iicp_buf_puts(out, "no node offers ");
                 if (p->o.model)
@@ -119,6 +174,8 @@ static void describe(const struct program *p, const struct iicp_error *e, struct
                 else
                         iicp_buf_puts(out, program_intent(p));
                 iicp_buf_puts(out, " (IICP-E033: the directory knows none).");
+                if (p->o.model)
+                        add_close(p, out);
                 add_sent(e, out);
                 return;
         }

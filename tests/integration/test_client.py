@@ -5,8 +5,6 @@ Nodes answer by script; the last entry repeats."""
 import base64
 import http.server
 import json
-import os
-import pathlib
 import re
 import secrets
 import signal
@@ -345,6 +343,11 @@ def test_PROXY_ERR_01_nothing_discovered(directory, ask):
     assert r.returncode == 75 and e["code"] == "IICP-E033" and e["http_status"] == 503 and e["retryable"]
     assert "no node offers 'llama3.1:70b' (IICP-E033: the directory knows none)" in r.stderr
     assert "Nothing was sent." in r.stderr and not e["sent"]
+    directory.script = [{"status": 200, "body": {"nodes": []}}]
+    directory.nodes = [{"node_id_prefix": f"7c1f0a5{i}", "models": ["qwen2.5:7b", "llama3.1:8b"]} for i in range(2)]
+    r = ask("hi", "--model", "llama3.1:70b")
+    assert "Close: llama3.1:8b (2 nodes). Nothing was sent." in r.stderr
+    assert "model=" not in directory.requests[-1][1] and "view=public" in directory.requests[-1][1]
 
 
 def test_PROXY_ERR_02_all_nodes_failed(directory, peers, ask):
