@@ -16,9 +16,9 @@
 #define IICP_MODELS_PER_NODE_MAX 256
 #define IICP_LIMIT_DEFAULT 10
 #define IICP_LIMIT_MAX 50
-#define IICP_HINT_MAX_MS 86400000    /* a longer hint counts as a day */
-#define IICP_DEADLINE_MARGIN_MS 250  /* less than this left: no further attempt */
-#define IICP_ATTEMPT_GRACE_MS 2000   /* beyond timeout_ms, for connect and transfer */
+#define IICP_HINT_MAX_MS 86400000   /* a longer hint counts as a day */
+#define IICP_DEADLINE_MARGIN_MS 250 /* less than this left: no further attempt */
+#define IICP_ATTEMPT_GRACE_MS 2000  /* beyond timeout_ms, for connect and transfer */
 #define IICP_CONNECT_TIMEOUT_MS 5000
 #define IICP_REDIRECTS_MAX 3
 
@@ -33,23 +33,26 @@ bool iicp_code_retryable(const char *code);
 
 /* ---- outcome of an attempt and its class: client_classify.c ---- */
 enum iicp_class {
-        IICP_CLASS_DONE, IICP_CLASS_FINAL, IICP_CLASS_SAME, IICP_CLASS_SWITCH,
+        IICP_CLASS_DONE,
+        IICP_CLASS_FINAL,
+        IICP_CLASS_SAME,
+        IICP_CLASS_SWITCH,
         IICP_CLASS_SWITCH_RETRYABLE,
 };
 enum iicp_verdict { IICP_VERDICT_NONE, IICP_VERDICT_OK, IICP_VERDICT_FAIL };
 
 struct iicp_outcome {
         enum iicp_class cls;
-        enum iicp_verdict verdict;   /* for the breaker */
+        enum iicp_verdict verdict; /* for the breaker */
         char code[64];
         char iicp_code[64];
         char message[IICP_MESSAGE_MAX + 1];
         int http_status;
-        int64_t hint_ms;             /* -1 = none */
-        bool qos_class;              /* the body named one */
+        int64_t hint_ms; /* -1 = none */
+        bool qos_class;  /* the body named one */
         bool timed_out;
-        bool no_reply;               /* the reply is missing or broken */
-        bool sent, sent_all;         /* some, all of the body may have left */
+        bool no_reply;       /* the reply is missing or broken */
+        bool sent, sent_all; /* some, all of the body may have left */
         bool cancelled;
 };
 void iicp_outcome_init(struct iicp_outcome *o);
@@ -77,17 +80,18 @@ int64_t iicp_backoff_wait(const struct iicp_backoff *b, unsigned index, double u
 /* ---- replies: response.c ---- */
 struct iicp_reply {
         bool ok;
-        struct iicp_outcome outcome; /* when not ok; classified */
+        struct iicp_outcome outcome;    /* when not ok; classified */
         struct iicp_response *response; /* when ok: result, text, model, finish, usage, tokens */
 };
 struct iicp_reply_context {
         const char *task_id;
-        const char *model;           /* requested, or NULL */
+        const char *model;                     /* requested, or NULL */
         const struct iicp_cx_session *session; /* NULL: nothing was encrypted */
         bool need_encrypted;
 };
 /* Judges a 2xx body. -ENOMEM is the only failure; ret->response is the caller's. */
-int iicp_reply_read(const struct iicp_reply_context *ctx, struct iicp_str body, struct iicp_reply *ret);
+int iicp_reply_read(const struct iicp_reply_context *ctx, struct iicp_str body,
+                    struct iicp_reply *ret);
 
 /* ---- node records: client_nodes.c ---- */
 struct iicp_record {
@@ -96,7 +100,7 @@ struct iicp_record {
         char **models;
         struct iicp_cx_peer_key key; /* valid when pub.has_key */
         bool has_manifest, manifest_signed, retention_none;
-        char identity_level[32];     /* "" = none */
+        char identity_level[32]; /* "" = none */
 };
 struct iicp_nodes {
         struct iicp_record *v;
@@ -117,64 +121,79 @@ int iicp_nodes_parse(struct iicp_str body, const struct iicp_node_rules *rules, 
 /* ---- projection: client_project.c ---- */
 struct iicp_execution {
         int64_t timeout_ms;
-        const char *qos, *model;     /* model may be NULL */
+        const char *qos, *model; /* model may be NULL */
 };
 /* Route criteria and execution constraints out of client and request; empty texts become NULL. */
-void iicp_project(const char *client_region, int64_t client_timeout_ms, const struct iicp_request *r,
-                  struct iicp_route *ret_route, struct iicp_execution *ret_execution);
+void iicp_project(const char *client_region, int64_t client_timeout_ms,
+                  const struct iicp_request *r, struct iicp_route *ret_route,
+                  struct iicp_execution *ret_execution);
 bool iicp_qos_valid(const char *qos);
 /* "intent=...&limit=..." */
 void iicp_discover_query(const char *intent, const struct iicp_route *route, struct iicp_buf *out);
-void iicp_constraints_json(const struct iicp_execution *x, bool compat_qos_class, struct iicp_buf *out);
+void iicp_constraints_json(const struct iicp_execution *x, bool compat_qos_class,
+                           struct iicp_buf *out);
 
 /* ---- routing policy: client_policy.c ---- */
 enum iicp_reject {
-        IICP_REJECT_NONE, IICP_REJECT_REMOTE_EXECUTOR, IICP_REJECT_REGION, IICP_REJECT_NO_KEY,
-        IICP_REJECT_NO_MANIFEST, IICP_REJECT_MANIFEST_UNSIGNED, IICP_REJECT_RETENTION,
-        IICP_REJECT_NO_IDENTITY, IICP_REJECT_REVOKED, IICP_REJECT_IDENTITY_LOW, IICP_REJECT_MAX_,
+        IICP_REJECT_NONE,
+        IICP_REJECT_REMOTE_EXECUTOR,
+        IICP_REJECT_REGION,
+        IICP_REJECT_NO_KEY,
+        IICP_REJECT_NO_MANIFEST,
+        IICP_REJECT_MANIFEST_UNSIGNED,
+        IICP_REJECT_RETENTION,
+        IICP_REJECT_NO_IDENTITY,
+        IICP_REJECT_REVOKED,
+        IICP_REJECT_IDENTITY_LOW,
+        IICP_REJECT_MAX_,
 };
 const char *iicp_reject_name(enum iicp_reject reason);
 struct iicp_policy_resolved {
         bool require_encryption, allow_remote_executor, require_manifest, require_no_retention,
                 require_signed;
-        const char *const *regions;  /* NULL = any */
-        int identity_rank;           /* -1 = none required */
+        const char *const *regions; /* NULL = any */
+        int identity_rank;          /* -1 = none required */
 };
 void iicp_policy_resolve(const struct iicp_policy *p, struct iicp_policy_resolved *ret);
 enum iicp_reject iicp_policy_judge(const struct iicp_policy_resolved *p, bool allow_plaintext,
                                    const struct iicp_record *node);
 /* Writes the indices of the eligible nodes in order; false: none, *error says why. */
-bool iicp_policy_gate(const struct iicp_policy *p, bool allow_plaintext, const struct iicp_nodes *list,
-                      size_t *out, size_t *ret_n, struct iicp_error *error);
+bool iicp_policy_gate(const struct iicp_policy *p, bool allow_plaintext,
+                      const struct iicp_nodes *list, size_t *out, size_t *ret_n,
+                      struct iicp_error *error);
 
 /* ---- selection: client_select.c ---- */
 struct iicp_selection {
         enum iicp_strategy strategy;
         double epsilon, tau;
         unsigned top_k, max_retries;
-        double (*draw)(void *arg);   /* uniform [0,1) */
+        double (*draw)(void *arg); /* uniform [0,1) */
         void *arg;
 };
 const char *iicp_strategy_name(enum iicp_strategy s);
 /* Nodes that advertise the model first, stable; unchanged if none does or model is NULL. */
-void iicp_select_model_first(const struct iicp_nodes *list, const char *model, size_t *idx, size_t n);
+void iicp_select_model_first(const struct iicp_nodes *list, const char *model, size_t *idx,
+                             size_t n);
 /* Reorders idx[0..n) in place; returns how many to try. */
-size_t iicp_select(const struct iicp_selection *s, const struct iicp_nodes *list, size_t *idx, size_t n);
+size_t iicp_select(const struct iicp_selection *s, const struct iicp_nodes *list, size_t *idx,
+                   size_t n);
 
 /* ---- circuit breaker: client_breaker.c ---- */
 struct iicp_breaker;
 struct iicp_breaker *iicp_breaker_new(unsigned threshold, int64_t reset_ms);
 struct iicp_breaker *iicp_breaker_free(struct iicp_breaker *b);
 /* Looks without taking; *ret_wait_ms (may be NULL): until the half-open window. */
-bool iicp_breaker_allows(struct iicp_breaker *b, const char *node_id, int64_t now_ms, int64_t *ret_wait_ms);
+bool iicp_breaker_allows(struct iicp_breaker *b, const char *node_id, int64_t now_ms,
+                         int64_t *ret_wait_ms);
 /* Takes the permission; in the half-open window one caller gets it. */
 bool iicp_breaker_acquire(struct iicp_breaker *b, const char *node_id, int64_t now_ms);
-void iicp_breaker_report(struct iicp_breaker *b, const char *node_id, int64_t now_ms, enum iicp_verdict v);
+void iicp_breaker_report(struct iicp_breaker *b, const char *node_id, int64_t now_ms,
+                         enum iicp_verdict v);
 
 /* ---- runtime identity: client_identity.c ---- */
 struct iicp_identity_facts {
         const char *intent, *client_name, *client_version;
-        bool routed;                 /* names the connection */
+        bool routed; /* names the connection */
         const char *selected_model, *selection;
         const char *const *capabilities;
         size_t n_capabilities;
@@ -204,7 +223,7 @@ struct iicp_walk_ops {
 struct iicp_walk {
         const struct iicp_walk_ops *ops;
         void *arg;
-        size_t n;                    /* candidates in order */
+        size_t n; /* candidates in order */
         unsigned max_retries;
         int64_t timeout_ms, deadline_ms;
         struct iicp_backoff backoff;
@@ -223,9 +242,14 @@ struct iicp_http *iicp_http_new(const char *ca_file, const atomic_bool *cancel);
 struct iicp_http *iicp_http_free(struct iicp_http *h);
 
 enum iicp_http_fault {
-        IICP_HTTP_OK = 0,        /* there is a status and a whole body */
-        IICP_HTTP_TIMEOUT, IICP_HTTP_FAILED, IICP_HTTP_REFUSED, IICP_HTTP_REDIRECT_REFUSED,
-        IICP_HTTP_TOO_LARGE, IICP_HTTP_CANCELLED, IICP_HTTP_NO_MEMORY,
+        IICP_HTTP_OK = 0, /* there is a status and a whole body */
+        IICP_HTTP_TIMEOUT,
+        IICP_HTTP_FAILED,
+        IICP_HTTP_REFUSED,
+        IICP_HTTP_REDIRECT_REFUSED,
+        IICP_HTTP_TOO_LARGE,
+        IICP_HTTP_CANCELLED,
+        IICP_HTTP_NO_MEMORY,
 };
 struct iicp_http_request {
         const char *url;
@@ -242,10 +266,10 @@ struct iicp_http_request {
 struct iicp_http_answer {
         int status;
         struct iicp_buf body;
-        char retry_after[64];    /* "" = none */
-        bool encoded;            /* Content-Encoding other than identity */
+        char retry_after[64]; /* "" = none */
+        bool encoded;         /* Content-Encoding other than identity */
         bool sent, sent_all;
-        char reason[128];        /* why it failed, safe text */
+        char reason[128]; /* why it failed, safe text */
 };
 enum iicp_http_fault iicp_http_perform(struct iicp_http *h, const struct iicp_http_request *rq,
                                        struct iicp_http_answer *ret);

@@ -9,9 +9,9 @@
 
 /* The client itself; shared by client.c (life), client_directory.c and client_submit.c. */
 struct iicp_client {
-        struct iicp_client_config cfg;   /* strings are our own */
+        struct iicp_client_config cfg; /* strings are our own */
         char base[IICP_DIRECTORY_URL_MAX];
-        bool base_guessed;               /* "/api" was appended and not yet confirmed */
+        bool base_guessed; /* "/api" was appended and not yet confirmed */
         char **redirect_origins, **regions;
         struct iicp_provider_token *tokens;
         struct iicp_http *http;
@@ -32,7 +32,8 @@ int iicp_check_intent(const char *intent, struct iicp_error *error);
 int iicp_check_route(const struct iicp_route *route, struct iicp_error *error);
 /* A new trace, or the caller's continued. */
 int iicp_client_trace(const char *given, char out[IICP_TRACEPARENT_TEXT]);
-int iicp_fail_invalid(struct iicp_error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int iicp_fail_invalid(struct iicp_error *e, const char *fmt, ...)
+        __attribute__((format(printf, 2, 3)));
 int iicp_fail_memory(struct iicp_error *e);
 
 #endif

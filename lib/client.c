@@ -47,9 +47,11 @@ void iicp_client_config_init(struct iicp_client_config *config) {
 
 static int check_numbers(const struct iicp_client_config *c, struct iicp_error *e) {
         if (c->timeout_ms > IICP_TIMEOUT_MS_CLIENT_MAX)
-                return iicp_fail_invalid(e, "timeout_ms: %lld is above 120000", (long long) c->timeout_ms);
+                return iicp_fail_invalid(e, "timeout_ms: %lld is above 120000",
+                                         (long long) c->timeout_ms);
         if (c->timeout_ms < 100)
-                return iicp_fail_invalid(e, "timeout_ms: %lld is below 100", (long long) c->timeout_ms);
+                return iicp_fail_invalid(e, "timeout_ms: %lld is below 100",
+                                         (long long) c->timeout_ms);
         if (c->max_retries < 1 || c->max_retries > IICP_RETRIES_MAX)
                 return iicp_fail_invalid(e, "max_retries: %u is not within 1-10", c->max_retries);
         if (c->overall_timeout_ms < 0)
@@ -64,9 +66,11 @@ static int check_numbers(const struct iicp_client_config *c, struct iicp_error *
         if (c->max_body_bytes < 1 || c->max_body_bytes > IICP_BODY_MAX)
                 return iicp_fail_invalid(e, "max_body_bytes: not within 1-1048576");
         if (c->circuit_threshold < 1 || c->circuit_reset_s < 1)
-                return iicp_fail_invalid(e, "circuit_threshold, circuit_reset_s: must be at least 1");
+                return iicp_fail_invalid(e,
+                                         "circuit_threshold, circuit_reset_s: must be at least 1");
         if (c->retry_base_ms < 1 || c->retry_cap_ms < 1 || c->retry_hint_cap_ms < 0)
-                return iicp_fail_invalid(e, "retry_base_ms, retry_cap_ms, retry_hint_cap_ms: too small");
+                return iicp_fail_invalid(
+                        e, "retry_base_ms, retry_cap_ms, retry_hint_cap_ms: too small");
         return 0;
 }
 
@@ -82,9 +86,10 @@ static int check_config(const struct iicp_client_config *c, struct iicp_error *e
         return check_numbers(c, e);
 }
 
-static int set_base(struct iicp_client *c, const struct iicp_client_config *config, struct iicp_error *e) {
-        switch (iicp_directory_url(iicp_str(config->directory_url), config->directory_allow_http, c->base,
-                                   &c->base_guessed)) {
+static int set_base(struct iicp_client *c, const struct iicp_client_config *config,
+                    struct iicp_error *e) {
+        switch (iicp_directory_url(iicp_str(config->directory_url), config->directory_allow_http,
+                                   c->base, &c->base_guessed)) {
         case IICP_DIRECTORY_URL_OK:
                 return 0;
         case IICP_DIRECTORY_URL_PLAIN:
@@ -125,8 +130,9 @@ static bool copy_text(const char **field) {
 
 /* Every pointer that is not copied yet must not reach iicp_client_free. */
 static int copy_config(struct iicp_client *c, const struct iicp_client_config *from) {
-        const char **texts[] = {&c->cfg.region, &c->cfg.ca_file, &c->cfg.policy.identity_level,
-                                &c->cfg.source_node_id, &c->cfg.client_name, &c->cfg.client_version};
+        const char **texts[] = {
+                &c->cfg.region,         &c->cfg.ca_file,     &c->cfg.policy.identity_level,
+                &c->cfg.source_node_id, &c->cfg.client_name, &c->cfg.client_version};
         bool ok = true;
 
         c->cfg = *from;
@@ -157,7 +163,8 @@ static int copy_config(struct iicp_client *c, const struct iicp_client_config *f
         return ok ? 0 : -ENOMEM;
 }
 
-int iicp_client_new(const struct iicp_client_config *config, struct iicp_client **ret, struct iicp_error *error) {
+int iicp_client_new(const struct iicp_client_config *config, struct iicp_client **ret,
+                    struct iicp_error *error) {
         struct iicp_client *c;
         int r = check_config(config, error);
 
@@ -172,8 +179,7 @@ int iicp_client_new(const struct iicp_client_config *config, struct iicp_client 
                 iicp_client_free(c);
                 return r;
         }
-        if (copy_config(c, config) < 0 ||
-            !(c->http = iicp_http_new(config->ca_file, &c->cancel)) ||
+        if (copy_config(c, config) < 0 || !(c->http = iicp_http_new(config->ca_file, &c->cancel)) ||
             !(c->breaker = iicp_breaker_new(config->circuit_threshold,
                                             (int64_t) config->circuit_reset_s * 1000))) {
                 iicp_client_free(c);

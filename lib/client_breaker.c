@@ -73,7 +73,8 @@ static struct breaker_entry *insert(struct iicp_breaker *b, const char *node_id)
         return e;
 }
 
-bool iicp_breaker_allows(struct iicp_breaker *b, const char *node_id, int64_t now_ms, int64_t *ret_wait_ms) {
+bool iicp_breaker_allows(struct iicp_breaker *b, const char *node_id, int64_t now_ms,
+                         int64_t *ret_wait_ms) {
         struct breaker_entry *e = find(b, node_id);
         int64_t wait;
 
@@ -99,7 +100,8 @@ bool iicp_breaker_acquire(struct iicp_breaker *b, const char *node_id, int64_t n
         return true;
 }
 
-void iicp_breaker_report(struct iicp_breaker *b, const char *node_id, int64_t now_ms, enum iicp_verdict v) {
+void iicp_breaker_report(struct iicp_breaker *b, const char *node_id, int64_t now_ms,
+                         enum iicp_verdict v) {
         struct breaker_entry *e = find(b, node_id);
 
         if (v == IICP_VERDICT_NONE) {

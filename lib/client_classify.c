@@ -134,8 +134,9 @@ static bool is_capacity(const struct iicp_outcome *o) {
 /* Faults of this node's advertisement that another node need not share. */
 static bool is_stale(const struct iicp_outcome *o) {
         static const char *const codes[] = {
-                "IICP-E049", "IICP-E050", "IICP-E060", "IICP-E061", "IICP-E062", "IICP-E063",
-                "IICP-E064", "IICP-E065", "unknown_intent", "IICP-E029", "model_not_found",
+                "IICP-E049",      "IICP-E050", "IICP-E060",       "IICP-E061",
+                "IICP-E062",      "IICP-E063", "IICP-E064",       "IICP-E065",
+                "unknown_intent", "IICP-E029", "model_not_found",
         };
 
         if (starts(o, "IICP-CX-"))
@@ -180,7 +181,8 @@ static enum iicp_class class_of(const struct iicp_outcome *o, int status) {
 static bool counts_as_failure(const struct iicp_outcome *o, int status, bool in_body) {
         if ((status == 429 || status == 503) && (is_capacity(o) || named(o, "IICP-E024")))
                 return false;
-        return in_body ? status >= 500 : status == 500 || status == 502 || status == 503 || status == 504;
+        return in_body ? status >= 500
+                       : status == 500 || status == 502 || status == 503 || status == 504;
 }
 
 void iicp_outcome_classify(struct iicp_outcome *o, int status, bool in_body) {

@@ -23,20 +23,23 @@ int iicp_check_intent(const char *intent, struct iicp_error *error) {
                                "an intent with a modifier cannot be sent. Nothing was sent.");
                 return -EINVAL;
         default:
-                iicp_error_set(error, "IICP-E001", "sdk", false, "the intent is malformed. Nothing was sent.");
+                iicp_error_set(error, "IICP-E001", "sdk", false,
+                               "the intent is malformed. Nothing was sent.");
                 return -EINVAL;
         }
         risk = iicp_risk_of(iicp_str(intent), &rule);
         if (risk != IICP_RISK_PROHIBITED && risk != IICP_RISK_HIGH)
                 return 0;
-        iicp_error_set(error, "IICP-POLICY-001", "sdk", false, "this intent is refused (%s, rule %s). Nothing was sent.",
+        iicp_error_set(error, "IICP-POLICY-001", "sdk", false,
+                       "this intent is refused (%s, rule %s). Nothing was sent.",
                        iicp_risk_name(risk), rule ? rule : "");
         return -EACCES;
 }
 
 int iicp_check_route(const struct iicp_route *route, struct iicp_error *error) {
         if (route->qos && *route->qos && !iicp_qos_valid(route->qos))
-                return iicp_fail_invalid(error, "qos: one of realtime, interactive, batch, best-effort");
+                return iicp_fail_invalid(error,
+                                         "qos: one of realtime, interactive, batch, best-effort");
         if (route->region && strlen(route->region) > 64)
                 return iicp_fail_invalid(error, "region: longer than 64 bytes");
         if (route->model && strlen(route->model) > 255)
@@ -73,7 +76,8 @@ static int fail_transport(struct iicp_client *c, enum iicp_http_fault fault,
                 return -E2BIG;
         case IICP_HTTP_REDIRECT_REFUSED:
                 iicp_error_set(error, "directory_redirect_refused", "directory", false,
-                               "the directory at %s points to an address that is not allowed", host);
+                               "the directory at %s points to an address that is not allowed",
+                               host);
                 return -EACCES;
         case IICP_HTTP_TIMEOUT:
                 iicp_error_set(error, "IICP-E003", "directory", true,
@@ -86,13 +90,15 @@ static int fail_transport(struct iicp_client *c, enum iicp_http_fault fault,
         }
 }
 
-static int fail_status(struct iicp_client *c, const struct iicp_http_answer *a, struct iicp_error *error) {
+static int fail_status(struct iicp_client *c, const struct iicp_http_answer *a,
+                       struct iicp_error *error) {
         struct iicp_directory_error de;
         struct iicp_outcome o;
         char host[256];
 
         iicp_outcome_init(&o);
-        iicp_outcome_read(&o, a->status, iicp_buf_str(&a->body), iicp_str(a->retry_after), time(NULL));
+        iicp_outcome_read(&o, a->status, iicp_buf_str(&a->body), iicp_str(a->retry_after),
+                          time(NULL));
         iicp_directory_error_read(IICP_DIR_CALL_OTHER, a->status, iicp_buf_str(&a->body),
                                   iicp_str(a->retry_after[0] ? a->retry_after : NULL), &de);
         host_of(c->base, host, sizeof(host));
@@ -150,7 +156,8 @@ static int64_t retry_delay(enum iicp_http_fault fault, const struct iicp_http_an
 
 /* A configured URL without path got "/api"; a directory that lives at the root says 404 in words
  * that are not of the protocol. [01 DECISION 1] */
-static bool drop_guess(struct iicp_client *c, enum iicp_http_fault fault, const struct iicp_http_answer *a) {
+static bool drop_guess(struct iicp_client *c, enum iicp_http_fault fault,
+                       const struct iicp_http_answer *a) {
         struct iicp_directory_error de;
         size_t n = strlen(c->base);
         bool guessed = c->base_guessed;
@@ -160,7 +167,8 @@ static bool drop_guess(struct iicp_client *c, enum iicp_http_fault fault, const 
         c->base_guessed = false;
         if (!guessed || a->status != 404 || n < 4 || strcmp(c->base + n - 4, "/api"))
                 return false;
-        iicp_directory_error_read(IICP_DIR_CALL_OTHER, 404, iicp_buf_str(&a->body), IICP_STR_NONE, &de);
+        iicp_directory_error_read(IICP_DIR_CALL_OTHER, 404, iicp_buf_str(&a->body), IICP_STR_NONE,
+                                  &de);
         if (strncmp(de.code, "http_", 5))
                 return false;
         c->base[n - 4] = '\0';
@@ -194,8 +202,9 @@ int iicp_directory_list(struct iicp_client *c, const char *intent, const struct 
         delay = retry_delay(fault, &a);
         if (delay >= 0 && (!until_ms || iicp_clock_ms() + delay < until_ms)) {
                 iicp_http_answer_done(&a);
-                fault = iicp_http_wait(c->http, delay) < 0 ? IICP_HTTP_CANCELLED
-                                                           : get(c, path.p, traceparent, until_ms, &a);
+                fault = iicp_http_wait(c->http, delay) < 0
+                                ? IICP_HTTP_CANCELLED
+                                : get(c, path.p, traceparent, until_ms, &a);
         }
         if (fault != IICP_HTTP_OK)
                 r = fail_transport(c, fault, &a, error);

@@ -21,8 +21,11 @@ void iicp_error_set(struct iicp_error *e, const char *code, const char *componen
 /* Length of the UTF-8 sequence that starts here, 0 if there is none: the text may come from a body
  * that is no JSON and was checked by nobody. */
 static size_t utf8_length(const unsigned char *p, size_t n) {
-        size_t want = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-                      : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+        size_t want = p[0] < 0x80                   ? 1
+                      : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                      : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                      : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                                    : 0;
 
         if (want == 0 || want > n)
                 return 0;
@@ -66,9 +69,10 @@ bool iicp_code_copy(const struct iicp_json *value, char out[64]) {
 
 bool iicp_code_retryable(const char *code) {
         static const char *const yes[] = {
-                "IICP-E003", "IICP-E004", "IICP-E005", "IICP-E008", "IICP-E022", "IICP-E023",
-                "IICP-E033", "IICP-CX-REQUIRED", "IICP-CONSUMER-AUTH-REQUIRED", "no_available_node",
-                "timeout",
+                "IICP-E003",         "IICP-E004",        "IICP-E005",
+                "IICP-E008",         "IICP-E022",        "IICP-E023",
+                "IICP-E033",         "IICP-CX-REQUIRED", "IICP-CONSUMER-AUTH-REQUIRED",
+                "no_available_node", "timeout",
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
@@ -98,10 +102,12 @@ void iicp_error_json(const struct iicp_error *e, struct iicp_buf *out) {
         iicp_buf_puts(out, ",\"component\":");
         iicp_buf_json_str(out, iicp_str(e->component));
         iicp_buf_printf(out, ",\"retryable\":%s,\"http_status\":%d,\"retry_after_ms\":%lld",
-                        e->retryable ? "true" : "false", e->http_status, (long long) e->retry_after_ms);
-        iicp_buf_printf(out, ",\"attempts\":%u,\"candidates\":%u,\"sent\":%s,\"sent_clear\":%s,\"cause\":",
-                        e->attempts, e->candidates, e->sent ? "true" : "false",
-                        e->sent_clear ? "true" : "false");
+                        e->retryable ? "true" : "false", e->http_status,
+                        (long long) e->retry_after_ms);
+        iicp_buf_printf(
+                out, ",\"attempts\":%u,\"candidates\":%u,\"sent\":%s,\"sent_clear\":%s,\"cause\":",
+                e->attempts, e->candidates, e->sent ? "true" : "false",
+                e->sent_clear ? "true" : "false");
         if (e->cause.code[0]) {
                 iicp_buf_puts(out, "{\"code\":");
                 iicp_buf_json_str(out, iicp_str(e->cause.code));

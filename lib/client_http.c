@@ -123,10 +123,11 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg) {
                 run->a->encoded = false;
         } else if (header_is(line, "retry-after", &value)) {
                 if (value.n < sizeof(run->a->retry_after))
-                        snprintf(run->a->retry_after, sizeof(run->a->retry_after), "%.*s", (int) value.n,
-                                 value.p);
+                        snprintf(run->a->retry_after, sizeof(run->a->retry_after), "%.*s",
+                                 (int) value.n, value.p);
         } else if (header_is(line, "content-encoding", &value))
-                run->a->encoded = value.n > 0 && !(value.n == 8 && !strncasecmp(value.p, "identity", 8));
+                run->a->encoded =
+                        value.n > 0 && !(value.n == 8 && !strncasecmp(value.p, "identity", 8));
         return n;
 }
 
@@ -165,8 +166,9 @@ static enum iicp_http_fault refuse(struct http_run *run, const char *why) {
 }
 
 /* Rules 1 to 3 of 06 section 10.4; fills the pinned list. */
-static enum iicp_http_fault check_provider(struct iicp_http *h, struct http_run *run, const char *text,
-                                           int64_t until_ms, struct iicp_url *url) {
+static enum iicp_http_fault check_provider(struct iicp_http *h, struct http_run *run,
+                                           const char *text, int64_t until_ms,
+                                           struct iicp_url *url) {
         int r;
 
         if (iicp_url_parse(iicp_str(text), url) < 0)
@@ -186,7 +188,8 @@ static enum iicp_http_fault check_provider(struct iicp_http *h, struct http_run 
         for (size_t i = 0; i < run->pinned.n && !run->rq->allow_private; i++)
                 if (iicp_endpoint_addr_allowed((const struct sockaddr *) &run->pinned.v[i],
                                                IICP_ENDPOINT_DIAL) < 0)
-                        return refuse(run, "the name of the node leads to an address that is not public");
+                        return refuse(
+                                run, "the name of the node leads to an address that is not public");
         return IICP_HTTP_OK;
 }
 
@@ -198,8 +201,9 @@ static struct curl_slist *pin(const struct iicp_url *url, const struct iicp_addr
         iicp_buf_printf(&b, "%s:%u:", url->host, url->port);
         for (size_t i = 0; i < a->n; i++) {
                 bool six = a->v[i].ss_family == AF_INET6;
-                const void *src = six ? (const void *) &((const struct sockaddr_in6 *) &a->v[i])->sin6_addr
-                                      : (const void *) &((const struct sockaddr_in *) &a->v[i])->sin_addr;
+                const void *src =
+                        six ? (const void *) &((const struct sockaddr_in6 *) &a->v[i])->sin6_addr
+                            : (const void *) &((const struct sockaddr_in *) &a->v[i])->sin_addr;
 
                 inet_ntop(a->v[i].ss_family, src, text, sizeof(text));
                 iicp_buf_printf(&b, six ? "%s[%s]" : "%s%s", i ? "," : "", text);
@@ -214,15 +218,23 @@ static struct curl_slist *pin(const struct iicp_url *url, const struct iicp_addr
 
 static const char *reason_of(CURLcode code) {
         switch (code) {
-        case CURLE_COULDNT_RESOLVE_HOST: return "name not found";
-        case CURLE_COULDNT_CONNECT: return "connection refused or no route";
-        case CURLE_PEER_FAILED_VERIFICATION: return "the certificate does not verify";
-        case CURLE_SSL_CONNECT_ERROR: return "no TLS 1.3 handshake";
-        case CURLE_GOT_NOTHING: return "connection closed without an answer";
+        case CURLE_COULDNT_RESOLVE_HOST:
+                return "name not found";
+        case CURLE_COULDNT_CONNECT:
+                return "connection refused or no route";
+        case CURLE_PEER_FAILED_VERIFICATION:
+                return "the certificate does not verify";
+        case CURLE_SSL_CONNECT_ERROR:
+                return "no TLS 1.3 handshake";
+        case CURLE_GOT_NOTHING:
+                return "connection closed without an answer";
         case CURLE_PARTIAL_FILE:
-        case CURLE_RECV_ERROR: return "connection closed within the answer";
-        case CURLE_OPERATION_TIMEDOUT: return "no answer in time";
-        default: return curl_easy_strerror(code);
+        case CURLE_RECV_ERROR:
+                return "connection closed within the answer";
+        case CURLE_OPERATION_TIMEDOUT:
+                return "no answer in time";
+        default:
+                return curl_easy_strerror(code);
         }
 }
 
@@ -243,7 +255,8 @@ static void set_options(struct iicp_http *h, struct http_run *run, CURL *e, cons
         if (h->ca_file)
                 curl_easy_setopt(e, CURLOPT_CAINFO, h->ca_file);
         curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long) left_ms);
-        curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long) MIN(left_ms, (int64_t) IICP_CONNECT_TIMEOUT_MS));
+        curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
+                         (long) MIN(left_ms, (int64_t) IICP_CONNECT_TIMEOUT_MS));
         curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
         curl_easy_setopt(e, CURLOPT_WRITEDATA, run);
         curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
@@ -402,11 +415,13 @@ static bool origin_of(const char *url, char *out, size_t cap, bool *ret_https) {
         return ok;
 }
 
-static bool may_follow(const struct iicp_http_request *rq, int status, const char *from, const char *to) {
+static bool may_follow(const struct iicp_http_request *rq, int status, const char *from,
+                       const char *to) {
         char a[600], b[600], c[600];
         bool https_a, https_b, https_c;
 
-        if (!to[0] || !origin_of(from, a, sizeof(a), &https_a) || !origin_of(to, b, sizeof(b), &https_b))
+        if (!to[0] || !origin_of(from, a, sizeof(a), &https_a) ||
+            !origin_of(to, b, sizeof(b), &https_b))
                 return false;
         if (rq->provider)
                 return (status == 307 || status == 308) && !strcmp(a, b);

@@ -10,21 +10,25 @@
 #define IDENTITY_TEXT_MAX 2048
 #define IDENTITY_CAPABILITIES_MAX 32
 
-static const char identity_intro[] =
-        "[" IDENTITY_MARKER "]\n"
-        "You were reached over IICP, the Intent-based Inter-agent Communication Protocol, which finds "
-        "providers and routes requests to them. You are the model or service that was chosen, not IICP "
-        "itself. If asked how this connection works, use only the facts below and say so when a fact is "
-        "missing.\n"
-        "Runtime facts:\n";
+static const char identity_intro[] = "[" IDENTITY_MARKER "]\n"
+                                     "You were reached over IICP, the Intent-based Inter-agent "
+                                     "Communication Protocol, which finds "
+                                     "providers and routes requests to them. You are the model or "
+                                     "service that was chosen, not IICP "
+                                     "itself. If asked how this connection works, use only the "
+                                     "facts below and say so when a fact is "
+                                     "missing.\n"
+                                     "Runtime facts:\n";
 
 const char *iicp_identity_selection(const char *reason) {
         static const struct {
                 const char *reason, *text;
         } table[] = {
-                {"matched_intent_and_constraints", "the provider matched the intent and the constraints."},
+                {"matched_intent_and_constraints",
+                 "the provider matched the intent and the constraints."},
                 {"explicit_model_match", "the provider offers the model that was asked for."},
-                {"fallback_after_unavailable_candidate", "chosen after an earlier candidate was unavailable."},
+                {"fallback_after_unavailable_candidate",
+                 "chosen after an earlier candidate was unavailable."},
                 {"routing_exploration", "chosen by routing exploration."},
                 {"local_browser", "a local model of the browser."},
         };
@@ -93,7 +97,9 @@ static int render(const struct iicp_identity_facts *f, bool lenient, struct iicp
         iicp_buf_puts(out, identity_intro);
         r[0] = add_fact(out, "intent", f->intent);
         r[1] = add_client(out, f);
-        r[2] = f->routed ? add_fact(out, "connection", "routed through IICP to an eligible provider.") : 0;
+        r[2] = f->routed
+                       ? add_fact(out, "connection", "routed through IICP to an eligible provider.")
+                       : 0;
         r[3] = add_fact(out, "selected model", f->selected_model);
         r[4] = add_capabilities(out, f);
         r[5] = f->selection && !selection ? -EINVAL : add_fact(out, "selection", selection);
@@ -139,8 +145,10 @@ static int place(const struct iicp_json *messages, ssize_t *ret) {
                 if (content.type != IICP_JSON_STRING)
                         return -EOPNOTSUPP;
                 if (has_system_role(&m)) {
-                        /* the marker has no character that JSON would escape, save the optional '\/' */
-                        if (memmem(content.text.p, content.text.n, IDENTITY_MARKER, strlen(IDENTITY_MARKER)))
+                        /* the marker has no character that JSON would escape, save the optional
+                         * '\/' */
+                        if (memmem(content.text.p, content.text.n, IDENTITY_MARKER,
+                                   strlen(IDENTITY_MARKER)))
                                 return 0;
                         at += leading;
                 } else

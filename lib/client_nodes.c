@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* Node records of a discover answer. [06 section 6.5] A member of the wrong type counts as absent. */
+/* Node records of a discover answer. [06 section 6.5] A member of the wrong type counts as absent.
+ */
 
 static char *text_or_empty(const struct iicp_json *object, const char *name, size_t max) {
         struct iicp_json v = iicp_json_get(object, name);
@@ -104,9 +105,9 @@ static int parse_route(const struct iicp_json *object, const struct iicp_node_ru
         if (!rules->allow_private && iicp_endpoint_host_allowed(&url, IICP_ENDPOINT_DIAL) < 0)
                 return -EINVAL;
         v = iicp_json_get(object, "browser_usable");
-        r->pub.browser_usable = v.type == IICP_JSON_TRUE ||
-                                (v.type != IICP_JSON_FALSE &&
-                                 (url.https || iicp_host_is_loopback(url.host)));
+        r->pub.browser_usable =
+                v.type == IICP_JSON_TRUE ||
+                (v.type != IICP_JSON_FALSE && (url.https || iicp_host_is_loopback(url.host)));
         if (rules->browser_usable_only && !r->pub.browser_usable)
                 return -EINVAL;
         r->node_id = strdup(text);

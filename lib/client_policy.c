@@ -50,7 +50,8 @@ const char *iicp_reject_name(enum iicp_reject reason) {
 }
 
 static int identity_rank(const char *level) {
-        static const char *const ranks[] = {"self_attested", "signed_valid", "operator_bound", "known_operator"};
+        static const char *const ranks[] = {"self_attested", "signed_valid", "operator_bound",
+                                            "known_operator"};
 
         for (size_t i = 0; i < ARRAY_SIZE(ranks); i++)
                 if (!strcasecmp(level, ranks[i]))
@@ -67,15 +68,16 @@ void iicp_policy_resolve(const struct iicp_policy *p, struct iicp_policy_resolve
         bool strict = p->profile == IICP_PROFILE_STRICT_POLICY;
 
         *ret = (struct iicp_policy_resolved){
-                .require_encryption = choose(p->require_encryption,
-                                             p->profile != IICP_PROFILE_DEBUG_OVERRIDE),
-                .allow_remote_executor = choose(p->allow_remote_executor,
-                                                p->profile != IICP_PROFILE_SENSITIVE),
+                .require_encryption =
+                        choose(p->require_encryption, p->profile != IICP_PROFILE_DEBUG_OVERRIDE),
+                .allow_remote_executor =
+                        choose(p->allow_remote_executor, p->profile != IICP_PROFILE_SENSITIVE),
                 .require_manifest = choose(p->require_manifest, strict),
                 .require_no_retention = choose(p->require_no_retention, strict),
                 .require_signed = strict,
-                .regions = p->allowed_regions ? p->allowed_regions
-                           : p->profile == IICP_PROFILE_EU_RESTRICTED ? europe : NULL,
+                .regions = p->allowed_regions                         ? p->allowed_regions
+                           : p->profile == IICP_PROFILE_EU_RESTRICTED ? europe
+                                                                      : NULL,
                 .identity_rank = -1,
         };
         if (p->identity_level && p->identity_level[0]) {
@@ -109,9 +111,11 @@ static enum iicp_reject judge_identity(int needed, const struct iicp_record *nod
                 return IICP_REJECT_NONE;
         if (!node->has_manifest || !node->identity_level[0])
                 return IICP_REJECT_NO_IDENTITY;
-        if (!strcasecmp(node->identity_level, "revoked") || !strcasecmp(node->identity_level, "rotated"))
+        if (!strcasecmp(node->identity_level, "revoked") ||
+            !strcasecmp(node->identity_level, "rotated"))
                 return IICP_REJECT_REVOKED;
-        return identity_rank(node->identity_level) < needed ? IICP_REJECT_IDENTITY_LOW : IICP_REJECT_NONE;
+        return identity_rank(node->identity_level) < needed ? IICP_REJECT_IDENTITY_LOW
+                                                            : IICP_REJECT_NONE;
 }
 
 enum iicp_reject iicp_policy_judge(const struct iicp_policy_resolved *p, bool allow_plaintext,
@@ -131,13 +135,15 @@ enum iicp_reject iicp_policy_judge(const struct iicp_policy_resolved *p, bool al
         return judge_identity(p->identity_rank, node);
 }
 
-static void explain(const unsigned *counts, size_t total, enum iicp_profile profile, struct iicp_error *error) {
+static void explain(const unsigned *counts, size_t total, enum iicp_profile profile,
+                    struct iicp_error *error) {
         char text[400];
         size_t n = 0;
 
         if (counts[IICP_REJECT_NO_KEY] == total) {
                 iicp_error_set(error, "IICP-CX-REQUIRED", "sdk", true,
-                               "none of %zu nodes has an encryption key, and clear prompts are not allowed",
+                               "none of %zu nodes has an encryption key, and clear prompts are not "
+                               "allowed",
                                total);
                 return;
         }
@@ -146,11 +152,13 @@ static void explain(const unsigned *counts, size_t total, enum iicp_profile prof
                         n += (size_t) snprintf(text + n, sizeof(text) - n, "%s%u %s", n ? ", " : "",
                                                counts[i], iicp_reject_name((enum iicp_reject) i));
         iicp_error_set(error, "IICP-POLICY-ROUTING", "sdk", false,
-                       "refused by the %s profile: %s. Nothing was sent.", iicp_profile_name(profile), text);
+                       "refused by the %s profile: %s. Nothing was sent.",
+                       iicp_profile_name(profile), text);
 }
 
-bool iicp_policy_gate(const struct iicp_policy *p, bool allow_plaintext, const struct iicp_nodes *list,
-                      size_t *out, size_t *ret_n, struct iicp_error *error) {
+bool iicp_policy_gate(const struct iicp_policy *p, bool allow_plaintext,
+                      const struct iicp_nodes *list, size_t *out, size_t *ret_n,
+                      struct iicp_error *error) {
         struct iicp_policy_resolved policy;
         unsigned counts[IICP_REJECT_MAX_] = {0};
         size_t n = 0;

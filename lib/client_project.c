@@ -10,15 +10,17 @@ static const char *first_set(const char *a, const char *b, const char *c) {
         return a && *a ? a : b && *b ? b : c && *c ? c : NULL;
 }
 
-void iicp_project(const char *client_region, int64_t client_timeout_ms, const struct iicp_request *r,
-                  struct iicp_route *ret_route, struct iicp_execution *ret_execution) {
+void iicp_project(const char *client_region, int64_t client_timeout_ms,
+                  const struct iicp_request *r, struct iicp_route *ret_route,
+                  struct iicp_execution *ret_execution) {
         struct iicp_route given = r->route ? *r->route : IICP_ROUTE_INIT;
 
         *ret_route = (struct iicp_route){
                 .region = first_set(given.region, r->region, client_region),
                 .qos = first_set(given.qos, r->qos, NULL),
                 .model = first_set(given.model, r->model, NULL),
-                .min_reputation = given.min_reputation >= 0 ? given.min_reputation : r->min_reputation,
+                .min_reputation =
+                        given.min_reputation >= 0 ? given.min_reputation : r->min_reputation,
                 .limit = given.limit == 0 ? IICP_LIMIT_DEFAULT : MIN(given.limit, IICP_LIMIT_MAX),
                 .browser_usable_only = given.browser_usable_only,
                 .public_view = given.public_view,
@@ -80,7 +82,8 @@ void iicp_discover_query(const char *intent, const struct iicp_route *route, str
         iicp_buf_free(&q);
 }
 
-void iicp_constraints_json(const struct iicp_execution *x, bool compat_qos_class, struct iicp_buf *out) {
+void iicp_constraints_json(const struct iicp_execution *x, bool compat_qos_class,
+                           struct iicp_buf *out) {
         iicp_buf_printf(out, "{\"timeout_ms\":%lld,\"qos\":", (long long) x->timeout_ms);
         iicp_buf_json_str(out, iicp_str(x->qos));
         if (compat_qos_class) {

@@ -29,7 +29,8 @@ static void job_completed(union sigval v) {
 
 static struct resolve_job *job_start(const char *host, uint16_t port) {
         struct resolve_job *j = calloc(1, sizeof(*j));
-        struct sigevent done = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = job_completed};
+        struct sigevent done = {.sigev_notify = SIGEV_THREAD,
+                                .sigev_notify_function = job_completed};
         struct gaicb *list[1];
 
         if (!j)
@@ -38,7 +39,9 @@ static struct resolve_job *job_start(const char *host, uint16_t port) {
         snprintf(j->host, sizeof(j->host), "%s", host);
         snprintf(j->service, sizeof(j->service), "%u", port);
         j->hints = (struct addrinfo){.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-        j->request = (struct gaicb){.ar_name = j->host, .ar_service = j->service, .ar_request = &j->hints};
+        j->request = (struct gaicb){.ar_name = j->host,
+                                    .ar_service = j->service,
+                                    .ar_request = &j->hints};
         done.sigev_value.sival_ptr = j;
         list[0] = &j->request;
         if (getaddrinfo_a(GAI_NOWAIT, list, 1, &done) != 0) {
@@ -64,7 +67,8 @@ static int keep(const struct addrinfo *ai, struct iicp_addresses *ret) {
 
 int iicp_resolve(const char *host, uint16_t port, int64_t until_ms, const atomic_bool *cancel,
                  struct iicp_addresses *ret) {
-        struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+        struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                                 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
         struct addrinfo *literal = NULL;
         struct resolve_job *j;
         char service[8];

@@ -29,7 +29,8 @@ static void move_front(size_t *idx, size_t at) {
         idx[0] = chosen;
 }
 
-void iicp_select_model_first(const struct iicp_nodes *list, const char *model, size_t *idx, size_t n) {
+void iicp_select_model_first(const struct iicp_nodes *list, const char *model, size_t *idx,
+                             size_t n) {
         size_t front = 0;
 
         if (!model)
@@ -47,7 +48,8 @@ static double uniform(double r) {
 
 static size_t draw_softmax(const struct iicp_selection *s, const struct iicp_nodes *list,
                            const size_t *idx, size_t k) {
-        double max = list->v[idx[0]].pub.score, sum = 0, cumulative = 0, r = uniform(s->draw(s->arg));
+        double max = list->v[idx[0]].pub.score, sum = 0, cumulative = 0,
+               r = uniform(s->draw(s->arg));
 
         for (size_t i = 1; i < k; i++)
                 max = MAX(max, list->v[idx[i]].pub.score);
@@ -82,7 +84,8 @@ static size_t draw_weighted(const struct iicp_selection *s, const struct iicp_no
         return k - 1;
 }
 
-size_t iicp_select(const struct iicp_selection *s, const struct iicp_nodes *list, size_t *idx, size_t n) {
+size_t iicp_select(const struct iicp_selection *s, const struct iicp_nodes *list, size_t *idx,
+                   size_t n) {
         size_t pick = 0, k = MIN((size_t) s->top_k, n);
 
         if (n > 1)

@@ -16,9 +16,9 @@ struct submit {
         char traceparent[IICP_TRACEPARENT_TEXT];
         int64_t deadline_ms;
         struct iicp_nodes *list;
-        size_t *order;               /* indices into the list */
+        size_t *order; /* indices into the list */
         size_t n_order, n_eligible;
-        bool explored;               /* the strategy did not take the directory's first */
+        bool explored; /* the strategy did not take the directory's first */
 
         /* the body for one candidate; a retry on the same node sends the same bytes */
         ssize_t body_for;
@@ -85,7 +85,8 @@ static const char *token_for(const struct iicp_client *c, const char *node_id) {
 }
 
 /* Encrypted whenever the node has a key; there is no way from here back to clear text. */
-static int write_content(struct submit *s, const struct iicp_record *node, struct iicp_str payload) {
+static int write_content(struct submit *s, const struct iicp_record *node,
+                         struct iicp_str payload) {
         int r;
 
         if (!node->pub.has_key) {
@@ -166,8 +167,8 @@ static void fail_body(struct submit *s, int r, struct iicp_outcome *o) {
 
 /* ---- one attempt ---- */
 
-static void read_success(struct submit *s, const struct iicp_record *node, const struct iicp_http_answer *a,
-                         struct iicp_outcome *o) {
+static void read_success(struct submit *s, const struct iicp_record *node,
+                         const struct iicp_http_answer *a, struct iicp_outcome *o) {
         struct iicp_reply_context ctx = {
                 .task_id = s->task_id,
                 .model = s->x.model,
@@ -192,18 +193,20 @@ static void read_success(struct submit *s, const struct iicp_record *node, const
         o->http_status = a->status;
 }
 
-static void read_answer(struct submit *s, const struct iicp_record *node, enum iicp_http_fault fault,
-                        const struct iicp_http_answer *a, struct iicp_outcome *o) {
+static void read_answer(struct submit *s, const struct iicp_record *node,
+                        enum iicp_http_fault fault, const struct iicp_http_answer *a,
+                        struct iicp_outcome *o) {
         switch (fault) {
         case IICP_HTTP_OK:
                 if (a->encoded)
-                        iicp_outcome_local(o, "unsupported_content_encoding", "the answer is compressed");
+                        iicp_outcome_local(o, "unsupported_content_encoding",
+                                           "the answer is compressed");
                 else if (a->status >= 200 && a->status <= 299) {
                         read_success(s, node, a, o);
                         return;
                 } else {
-                        iicp_outcome_read(o, a->status, iicp_buf_str(&a->body), iicp_str(a->retry_after),
-                                          time(NULL));
+                        iicp_outcome_read(o, a->status, iicp_buf_str(&a->body),
+                                          iicp_str(a->retry_after), time(NULL));
                         iicp_outcome_classify(o, a->status, false);
                 }
                 break;
@@ -231,7 +234,8 @@ static void read_answer(struct submit *s, const struct iicp_record *node, enum i
         o->http_status = a->status;
 }
 
-static void post(struct submit *s, const struct iicp_record *node, int64_t budget_ms, struct iicp_outcome *o) {
+static void post(struct submit *s, const struct iicp_record *node, int64_t budget_ms,
+                 struct iicp_outcome *o) {
         char trace[sizeof("traceparent: ") + IICP_TRACEPARENT_TEXT];
         const char *token = token_for(s->c, node->node_id), *headers[3] = {trace};
         struct iicp_buf url = {0}, bearer = {0};
@@ -281,7 +285,8 @@ static int op_wait(void *arg, int64_t ms) {
 static bool op_admit(void *arg, size_t candidate) {
         struct submit *s = arg;
 
-        return iicp_breaker_acquire(s->c->breaker, candidate_of(s, candidate)->node_id, iicp_clock_ms());
+        return iicp_breaker_acquire(s->c->breaker, candidate_of(s, candidate)->node_id,
+                                    iicp_clock_ms());
 }
 
 static const char *op_prefix(void *arg, size_t candidate) {
@@ -298,8 +303,9 @@ static void op_attempt(void *arg, size_t candidate, int64_t budget_ms, struct ii
                 fail_body(s, r, ret);
         else {
                 if (!node->pub.has_key)
-                        iicp_client_warn(s->c, &s->c->warned_plaintext,
-                                         "allow_plaintext: prompts go to nodes without key in clear");
+                        iicp_client_warn(
+                                s->c, &s->c->warned_plaintext,
+                                "allow_plaintext: prompts go to nodes without key in clear");
                 post(s, node, budget_ms, ret);
         }
         s->attempt_ms = iicp_clock_ms() - start;
@@ -313,11 +319,14 @@ static int check_request(const struct submit *s, struct iicp_error *error) {
         int r;
 
         if (s->x.timeout_ms > IICP_TIMEOUT_MS_CLIENT_MAX)
-                return iicp_fail_invalid(error, "timeout_ms: %lld is above 120000", (long long) s->x.timeout_ms);
+                return iicp_fail_invalid(error, "timeout_ms: %lld is above 120000",
+                                         (long long) s->x.timeout_ms);
         if (s->x.timeout_ms < 100)
-                return iicp_fail_invalid(error, "timeout_ms: %lld is below 100", (long long) s->x.timeout_ms);
+                return iicp_fail_invalid(error, "timeout_ms: %lld is below 100",
+                                         (long long) s->x.timeout_ms);
         if (!iicp_qos_valid(s->x.qos))
-                return iicp_fail_invalid(error, "qos: one of realtime, interactive, batch, best-effort");
+                return iicp_fail_invalid(error,
+                                         "qos: one of realtime, interactive, batch, best-effort");
         if (s->x.model && strlen(s->x.model) > 255)
                 return iicp_fail_invalid(error, "model: longer than 255 bytes");
         if (s->rq->task_id && !iicp_uuid_valid(iicp_str(s->rq->task_id)))
@@ -348,7 +357,8 @@ static int make_ids(struct submit *s, struct iicp_error *error) {
                 }
         } else if (iicp_uuid4(s->task_id) < 0)
                 return iicp_fail_memory(error);
-        return iicp_client_trace(s->rq->traceparent, s->traceparent) < 0 ? iicp_fail_memory(error) : 0;
+        return iicp_client_trace(s->rq->traceparent, s->traceparent) < 0 ? iicp_fail_memory(error)
+                                                                         : 0;
 }
 
 /* Takes out nodes whose breaker is open. *ret_wait_ms: until the first of them may be asked. */
@@ -359,7 +369,8 @@ static size_t drop_open(struct submit *s, size_t n, int64_t *ret_wait_ms) {
         for (size_t i = 0; i < n; i++) {
                 int64_t wait = 0;
 
-                if (iicp_breaker_allows(s->c->breaker, s->list->v[s->order[i]].node_id, iicp_clock_ms(), &wait))
+                if (iicp_breaker_allows(s->c->breaker, s->list->v[s->order[i]].node_id,
+                                        iicp_clock_ms(), &wait))
                         s->order[kept++] = s->order[i];
                 else if (*ret_wait_ms < 0 || wait < *ret_wait_ms)
                         *ret_wait_ms = wait;
@@ -371,28 +382,36 @@ static size_t drop_open(struct submit *s, size_t n, int64_t *ret_wait_ms) {
 static int choose(struct submit *s, struct iicp_error *error) {
         struct iicp_client *c = s->c;
         struct iicp_selection sel = {
-                .strategy = c->cfg.strategy, .epsilon = c->cfg.epsilon, .tau = c->cfg.softmax_tau,
-                .top_k = c->cfg.top_k, .max_retries = c->cfg.max_retries, .draw = iicp_client_draw,
+                .strategy = c->cfg.strategy,
+                .epsilon = c->cfg.epsilon,
+                .tau = c->cfg.softmax_tau,
+                .top_k = c->cfg.top_k,
+                .max_retries = c->cfg.max_retries,
+                .draw = iicp_client_draw,
         };
         int64_t wait;
         size_t first, n;
-        int r = iicp_directory_list(c, s->rq->intent, &s->route, s->traceparent, s->deadline_ms, &s->list, error);
+        int r = iicp_directory_list(c, s->rq->intent, &s->route, s->traceparent, s->deadline_ms,
+                                    &s->list, error);
 
         if (r < 0)
                 return r;
         if (s->list->n == 0) {
-                iicp_error_set(error, "IICP-E033", "sdk", true, "the directory knows no node for this request");
+                iicp_error_set(error, "IICP-E033", "sdk", true,
+                               "the directory knows no node for this request");
                 error->http_status = 503;
                 return -ENOENT;
         }
         s->order = calloc(s->list->n, sizeof(*s->order));
         if (!s->order)
                 return iicp_fail_memory(error);
-        if (!iicp_policy_gate(&c->cfg.policy, c->cfg.allow_plaintext, s->list, s->order, &s->n_eligible, error))
+        if (!iicp_policy_gate(&c->cfg.policy, c->cfg.allow_plaintext, s->list, s->order,
+                              &s->n_eligible, error))
                 return -EACCES;
         n = drop_open(s, s->n_eligible, &wait);
         if (n == 0) {
-                iicp_error_set(error, "no_available_node", "sdk", true, "all nodes failed a moment ago");
+                iicp_error_set(error, "no_available_node", "sdk", true,
+                               "all nodes failed a moment ago");
                 error->http_status = 502;
                 error->retry_after_ms = wait;
                 snprintf(error->cause.code, sizeof(error->cause.code), "circuit_open");
@@ -416,8 +435,8 @@ static bool is_tool_call(const struct iicp_request *rq) {
         return safe.type != IICP_JSON_TRUE;
 }
 
-static int finish(struct submit *s, const struct iicp_walk *w, size_t winner, struct iicp_response **ret,
-                  struct iicp_error *error) {
+static int finish(struct submit *s, const struct iicp_walk *w, size_t winner,
+                  struct iicp_response **ret, struct iicp_error *error) {
         const struct iicp_record *node = candidate_of(s, winner);
         struct iicp_response *r = s->response;
 
@@ -438,15 +457,24 @@ static int finish(struct submit *s, const struct iicp_walk *w, size_t winner, st
 
 static int walk(struct submit *s, struct iicp_response **ret, struct iicp_error *error) {
         static const struct iicp_walk_ops ops = {
-                .now_ms = op_now, .wait_ms = op_wait, .draw = iicp_client_draw,
-                .admit = op_admit, .attempt = op_attempt, .prefix = op_prefix,
+                .now_ms = op_now,
+                .wait_ms = op_wait,
+                .draw = iicp_client_draw,
+                .admit = op_admit,
+                .attempt = op_attempt,
+                .prefix = op_prefix,
         };
         const struct iicp_client_config *cfg = &s->c->cfg;
         struct iicp_walk w = {
-                .ops = &ops, .arg = s, .n = s->n_order, .max_retries = cfg->max_retries,
-                .timeout_ms = s->x.timeout_ms, .deadline_ms = s->deadline_ms,
+                .ops = &ops,
+                .arg = s,
+                .n = s->n_order,
+                .max_retries = cfg->max_retries,
+                .timeout_ms = s->x.timeout_ms,
+                .deadline_ms = s->deadline_ms,
                 .backoff = {cfg->retry_base_ms, cfg->retry_cap_ms, cfg->retry_hint_cap_ms},
-                .qos = s->x.qos, .qos_attempts = cfg->qos_attempts,
+                .qos = s->x.qos,
+                .qos_attempts = cfg->qos_attempts,
                 .no_replay = s->rq->no_replay || is_tool_call(s->rq),
         };
         ssize_t winner = iicp_walk_run(&w, error);
@@ -455,11 +483,13 @@ static int walk(struct submit *s, struct iicp_response **ret, struct iicp_error 
                 return finish(s, &w, (size_t) winner, ret, error);
         error->candidates = (unsigned) s->n_eligible;
         error->sent_clear = s->sent_clear;
-        return s->out_of_memory ? -ENOMEM : !strcmp(error->code, "cancelled") ? -ECANCELED : -EHOSTUNREACH;
+        return s->out_of_memory                    ? -ENOMEM
+               : !strcmp(error->code, "cancelled") ? -ECANCELED
+                                                   : -EHOSTUNREACH;
 }
 
-static int run(struct iicp_client *c, const struct iicp_request *rq, bool chat, struct iicp_response **ret,
-               struct iicp_error *error) {
+static int run(struct iicp_client *c, const struct iicp_request *rq, bool chat,
+               struct iicp_response **ret, struct iicp_error *error) {
         struct submit s = {.c = c, .rq = rq, .chat = chat, .body_for = -1};
         int r;
 
@@ -471,11 +501,13 @@ static int run(struct iicp_client *c, const struct iicp_request *rq, bool chat, 
                 int64_t budget = c->cfg.overall_timeout_ms;
 
                 if (budget == 0)
-                        budget = c->cfg.max_retries * (s.x.timeout_ms + IICP_ATTEMPT_GRACE_MS) + 5000;
+                        budget = c->cfg.max_retries * (s.x.timeout_ms + IICP_ATTEMPT_GRACE_MS) +
+                                 5000;
                 s.deadline_ms = iicp_clock_ms() + budget;
                 if (c->cfg.allow_private_endpoints)
-                        iicp_client_warn(c, &c->warned_private,
-                                         "allow_private_endpoints: nodes at private addresses may be asked");
+                        iicp_client_warn(
+                                c, &c->warned_private,
+                                "allow_private_endpoints: nodes at private addresses may be asked");
                 r = choose(&s, error);
         }
         if (r == 0)
@@ -485,8 +517,8 @@ static int run(struct iicp_client *c, const struct iicp_request *rq, bool chat, 
         return r;
 }
 
-int iicp_submit(struct iicp_client *c, const struct iicp_request *request, struct iicp_response **ret,
-                struct iicp_error *error) {
+int iicp_submit(struct iicp_client *c, const struct iicp_request *request,
+                struct iicp_response **ret, struct iicp_error *error) {
         return run(c, request, false, ret, error);
 }
 

@@ -14,11 +14,14 @@ struct walk_run {
 static unsigned tries_allowed(const struct iicp_walk *w) {
         if (!w->qos_attempts || !w->qos)
                 return w->max_retries;
-        return !strcmp(w->qos, "realtime") ? 1 : !strcmp(w->qos, "interactive") ? 2
-               : !strcmp(w->qos, "batch") ? 3 : 5;
+        return !strcmp(w->qos, "realtime")      ? 1
+               : !strcmp(w->qos, "interactive") ? 2
+               : !strcmp(w->qos, "batch")       ? 3
+                                                : 5;
 }
 
-static void remember(struct walk_run *r, const struct iicp_outcome *o, const char *prefix, int64_t elapsed) {
+static void remember(struct walk_run *r, const struct iicp_outcome *o, const char *prefix,
+                     int64_t elapsed) {
         struct iicp_walk *w = r->w;
 
         snprintf(r->last_prefix, sizeof(r->last_prefix), "%s", prefix);
@@ -37,7 +40,8 @@ static void remember(struct walk_run *r, const struct iicp_outcome *o, const cha
 }
 
 /* What the class of a bare attempt becomes by what this submit did before. */
-static enum iicp_class settle(const struct iicp_walk *w, const struct iicp_outcome *o, bool reached_before) {
+static enum iicp_class settle(const struct iicp_walk *w, const struct iicp_outcome *o,
+                              bool reached_before) {
         if (o->cls == IICP_CLASS_DONE)
                 return o->cls;
         if (o->http_status == 409 && o->cls == IICP_CLASS_FINAL && reached_before)
@@ -88,7 +92,8 @@ static bool visit(struct walk_run *r, size_t candidate, bool *ret_done) {
                 iicp_outcome_init(&o);
                 w->attempts++;
                 tries++;
-                w->ops->attempt(w->arg, candidate, MIN(w->timeout_ms + IICP_ATTEMPT_GRACE_MS, left), &o);
+                w->ops->attempt(w->arg, candidate, MIN(w->timeout_ms + IICP_ATTEMPT_GRACE_MS, left),
+                                &o);
                 cls = o.cancelled ? IICP_CLASS_FINAL : settle(w, &o, reached);
                 reached = reached || o.sent;
                 remember(r, &o, w->ops->prefix(w->arg, candidate), w->ops->now_ms(w->arg) - start);

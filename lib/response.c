@@ -23,7 +23,8 @@ static void fail_message(struct iicp_reply *ret, const struct iicp_json *message
         struct iicp_buf b = {.max = IICP_BODY_MAX};
 
         if (message->type == IICP_JSON_STRING && iicp_json_decode(message, &b) == 0)
-                iicp_text_clean(iicp_buf_str(&b), ret->outcome.message, sizeof(ret->outcome.message));
+                iicp_text_clean(iicp_buf_str(&b), ret->outcome.message,
+                                sizeof(ret->outcome.message));
         iicp_buf_wipe(&b);
 }
 
@@ -59,13 +60,20 @@ static bool fails_by_error(const struct iicp_json *top, struct iicp_reply *ret) 
 static const char *code_of_number(int number) {
         switch (number) {
         case 400:
-        case 422: return "validation_error";
-        case 401: return "unauthorized";
-        case 403: return "forbidden";
-        case 404: return "not_found";
-        case 429: return "capacity_exceeded";
-        case 504: return "task_timeout";
-        default: return "backend_error";
+        case 422:
+                return "validation_error";
+        case 401:
+                return "unauthorized";
+        case 403:
+                return "forbidden";
+        case 404:
+                return "not_found";
+        case 429:
+                return "capacity_exceeded";
+        case 504:
+                return "task_timeout";
+        default:
+                return "backend_error";
         }
 }
 
@@ -86,7 +94,8 @@ static bool fails_by_number(const struct iicp_json *holder, struct iicp_reply *r
                 memcpy(ret->outcome.code, ret->outcome.message, n);
                 ret->outcome.code[n] = '\0';
         } else
-                snprintf(ret->outcome.code, sizeof(ret->outcome.code), "%s", code_of_number(status));
+                snprintf(ret->outcome.code, sizeof(ret->outcome.code), "%s",
+                         code_of_number(status));
         fail_in_body(ret, status);
         return true;
 }
@@ -112,9 +121,11 @@ static bool other_task(const struct iicp_json *top, const char *task_id) {
 }
 
 /* Rules 4 to 9 over a readable object. True: success. */
-static bool judge(const struct iicp_reply_context *ctx, const struct iicp_json *top, struct iicp_reply *ret) {
+static bool judge(const struct iicp_reply_context *ctx, const struct iicp_json *top,
+                  struct iicp_reply *ret) {
         static const char *const good[] = {"success", "completed", "ok"};
-        struct iicp_json status = iicp_json_get(top, "status"), result = iicp_json_get(top, "result");
+        struct iicp_json status = iicp_json_get(top, "status"),
+                         result = iicp_json_get(top, "result");
 
         if (other_task(top, ctx->task_id)) {
                 fail_local(ret, "invalid_response", "the answer belongs to another task");
@@ -139,8 +150,8 @@ static const char *const result_members[] = {
 /* The top level as result, without what belongs to the envelope. */
 static void strip_envelope(const struct iicp_json *top, struct iicp_buf *out) {
         static const char *const envelope[] = {
-                "task_id", "status", "generated_by_ai", "metrics", "error", "model_used",
-                "cip_receipt", "result",
+                "task_id", "status",     "generated_by_ai", "metrics",
+                "error",   "model_used", "cip_receipt",     "result",
         };
         struct iicp_json_iter it;
         struct iicp_json name, value;
@@ -223,7 +234,8 @@ static bool add_content(const struct iicp_json *content, struct iicp_buf *out) {
                 return false;
         iicp_json_iter_init(&it, content);
         while (iicp_json_next(&it, NULL, &part)) {
-                struct iicp_json type = iicp_json_get(&part, "type"), text = iicp_json_get(&part, "text");
+                struct iicp_json type = iicp_json_get(&part, "type"),
+                                 text = iicp_json_get(&part, "text");
 
                 if (type.type == IICP_JSON_STRING && iicp_json_is(&type, "text") &&
                     text.type == IICP_JSON_STRING)
@@ -264,7 +276,8 @@ static bool add_text(const struct iicp_json *result, struct iicp_buf *out) {
 static char *string_of(const struct iicp_json *v) {
         struct iicp_buf b = {.max = 1024};
 
-        if (v->type != IICP_JSON_STRING || v->text.n == 0 || iicp_json_decode(v, &b) < 0 || b.error) {
+        if (v->type != IICP_JSON_STRING || v->text.n == 0 || iicp_json_decode(v, &b) < 0 ||
+            b.error) {
                 iicp_buf_free(&b);
                 return NULL;
         }
@@ -272,7 +285,8 @@ static char *string_of(const struct iicp_json *v) {
 }
 
 static int64_t tokens_of(const struct iicp_json *top, const struct iicp_json *result) {
-        struct iicp_json metrics = iicp_json_get(top, "metrics"), v = iicp_json_get(&metrics, "tokens_used");
+        struct iicp_json metrics = iicp_json_get(top, "metrics"),
+                         v = iicp_json_get(&metrics, "tokens_used");
         struct iicp_json usages[2] = {iicp_json_get(result, "usage"), iicp_json_get(top, "usage")};
         int64_t n, m;
 
@@ -326,7 +340,8 @@ static int extract_details(const struct iicp_reply_context *ctx, const struct ii
         return 0;
 }
 
-static int extract(const struct iicp_reply_context *ctx, const struct iicp_json *top, struct iicp_reply *ret) {
+static int extract(const struct iicp_reply_context *ctx, const struct iicp_json *top,
+                   struct iicp_reply *ret) {
         struct iicp_response *r = calloc(1, sizeof(*r));
         struct iicp_buf result = {0}, text = {0};
         struct iicp_json parsed = {0};
@@ -368,7 +383,8 @@ static int extract(const struct iicp_reply_context *ctx, const struct iicp_json 
         return 0;
 }
 
-int iicp_reply_read(const struct iicp_reply_context *ctx, struct iicp_str body, struct iicp_reply *ret) {
+int iicp_reply_read(const struct iicp_reply_context *ctx, struct iicp_str body,
+                    struct iicp_reply *ret) {
         struct iicp_buf plain = {0};
         struct iicp_json top, envelope;
         bool opened = false;
@@ -383,11 +399,13 @@ int iicp_reply_read(const struct iicp_reply_context *ctx, struct iicp_str body, 
         envelope = iicp_json_get(&top, "iicp_conf_resp");
         if (envelope.type == IICP_JSON_OBJECT) {
                 if (!ctx->session ||
-                    iicp_cx_open_response(ctx->session, iicp_str(ctx->task_id), &envelope, &plain) < 0 ||
+                    iicp_cx_open_response(ctx->session, iicp_str(ctx->task_id), &envelope, &plain) <
+                            0 ||
                     iicp_json_scan(iicp_buf_str(&plain), NULL, NULL, &top) < 0 ||
                     top.type != IICP_JSON_OBJECT ||
                     iicp_json_get(&top, "iicp_conf_resp").type == IICP_JSON_OBJECT) {
-                        fail_local(ret, "IICP-CX-RESP-INVALID", "the encrypted answer cannot be opened");
+                        fail_local(ret, "IICP-CX-RESP-INVALID",
+                                   "the encrypted answer cannot be opened");
                         goto out;
                 }
                 opened = true;
@@ -450,17 +468,21 @@ void iicp_response_json(const struct iicp_response *r, struct iicp_buf *out) {
         json_or_null(out, "finish_reason", r->finish_reason);
         iicp_buf_printf(out, ",\"usage\":%s,\"generated_by_ai\":true,\"tool_error\":%s",
                         r->usage ? r->usage : "null", r->tool_error ? "true" : "false");
-        iicp_buf_printf(out, ",\"encrypted\":%s,\"answer_encrypted\":%s,\"metrics\":{\"latency_ms\":%lld",
-                        r->encrypted ? "true" : "false", r->answer_encrypted ? "true" : "false",
-                        (long long) r->latency_ms);
+        iicp_buf_printf(
+                out, ",\"encrypted\":%s,\"answer_encrypted\":%s,\"metrics\":{\"latency_ms\":%lld",
+                r->encrypted ? "true" : "false", r->answer_encrypted ? "true" : "false",
+                (long long) r->latency_ms);
         if (r->tokens >= 0)
                 iicp_buf_printf(out, ",\"tokens_used\":%lld", (long long) r->tokens);
         json_or_null(out, "node_id", r->node_id);
         json_or_null(out, "region", r->region);
-        iicp_buf_puts(out, "},\"dispatch_ticket_id_prefix\":null,\"routing_receipt\":{\"receipt_version\":"
-                           "\"iicp-routing-receipt-v1\",\"selection_profile\":");
+        iicp_buf_puts(
+                out,
+                "},\"dispatch_ticket_id_prefix\":null,\"routing_receipt\":{\"receipt_version\":"
+                "\"iicp-routing-receipt-v1\",\"selection_profile\":");
         iicp_buf_json_str(out, iicp_str(r->selection_profile ? r->selection_profile : ""));
-        iicp_buf_printf(out, ",\"eligible_candidate_count\":%u,\"selected_node_id_prefix\":", r->candidates);
+        iicp_buf_printf(out, ",\"eligible_candidate_count\":%u,\"selected_node_id_prefix\":",
+                        r->candidates);
         iicp_buf_json_str(out, iicp_str(r->node_prefix));
         iicp_buf_puts(out, ",\"profile_negotiation\":null,\"redaction\":"
                            "\"prompt_response_endpoint_token_excluded\"},\"attempts\":[");
@@ -478,7 +500,8 @@ void iicp_response_chat_json(const struct iicp_response *r, int64_t created, str
 
         iicp_buf_puts(out, "{\"id\":");
         iicp_buf_json_str(out, iicp_str(r->task_id));
-        iicp_buf_printf(out, ",\"object\":\"chat.completion\",\"created\":%lld", (long long) created);
+        iicp_buf_printf(out, ",\"object\":\"chat.completion\",\"created\":%lld",
+                        (long long) created);
         json_or_null(out, "model", r->model);
 
         (void) iicp_json_scan((struct iicp_str){r->result, r->result_n}, NULL, NULL, &result);
@@ -489,8 +512,10 @@ void iicp_response_chat_json(const struct iicp_response *r, int64_t created, str
         if (iicp_json_get(&message, "content").type != IICP_JSON_NONE)
                 iicp_buf_add_str(out, choices.text);
         else {
-                iicp_buf_puts(out, "[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
-                iicp_buf_json_str(out, r->text ? (struct iicp_str){r->text, r->text_n} : IICP_STR(""));
+                iicp_buf_puts(out,
+                              "[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+                iicp_buf_json_str(out,
+                                  r->text ? (struct iicp_str){r->text, r->text_n} : IICP_STR(""));
                 iicp_buf_puts(out, "}");
                 json_or_null(out, "finish_reason", r->finish_reason);
                 iicp_buf_puts(out, "}]");

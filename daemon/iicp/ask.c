@@ -18,7 +18,8 @@ static int read_stdin(struct program *p, struct iicp_buf *prompt) {
                 if (n < 0 && errno == EINTR && !cancelled_by_signal())
                         continue;
                 if (n < 0)
-                        return cancelled_by_signal() ? EXIT_INTERRUPTED : usage(p, "stdin: %s", strerror(errno));
+                        return cancelled_by_signal() ? EXIT_INTERRUPTED
+                                                     : usage(p, "stdin: %s", strerror(errno));
                 iicp_buf_add(prompt, piece, (size_t) n);
                 if (prompt->error)
                         return usage(p, "the prompt is above 1 MiB. Nothing was sent.");
@@ -62,7 +63,8 @@ static void write_payload(const struct program *p, struct iicp_str prompt, struc
         if (p->o.max_tokens)
                 iicp_buf_printf(out, "\"max_tokens\":%lld,", (long long) p->o.max_tokens);
         if (!strcmp(intent, IICP_URN_EMBEDDING) || !strcmp(intent, IICP_URN_COMPLETION)) {
-                iicp_buf_puts(out, !strcmp(intent, IICP_URN_EMBEDDING) ? "\"input\":" : "\"prompt\":");
+                iicp_buf_puts(out,
+                              !strcmp(intent, IICP_URN_EMBEDDING) ? "\"input\":" : "\"prompt\":");
                 iicp_buf_json_str(out, prompt);
         } else {
                 iicp_buf_puts(out, "\"messages\":[");
@@ -106,7 +108,8 @@ static void print_summary(const struct iicp_response *r) {
         if (r->tokens >= 0)
                 fprintf(stderr, ", %lld tokens", (long long) r->tokens);
         fprintf(stderr, ", %lld.%lld s, %s\n", (long long) (r->latency_ms / 1000),
-                (long long) (r->latency_ms % 1000 / 100), r->encrypted ? "encrypted" : "not encrypted");
+                (long long) (r->latency_ms % 1000 / 100),
+                r->encrypted ? "encrypted" : "not encrypted");
 }
 
 static void print_answer(const struct program *p, const struct iicp_response *r) {
@@ -147,8 +150,11 @@ int cmd_ask(struct program *p, int argc, char **argv) {
                 rq.model = p->o.model;
                 rq.qos = p->o.qos;
                 rq.min_reputation = p->o.min_reputation;
-                if (!p->o.quiet && (p->o.profile != IICP_PROFILE_SENSITIVE || p->o.allow_remote_executor))
-                        fprintf(stderr, "a node of the mesh will read this prompt (%s profile); -q hides this line\n",
+                if (!p->o.quiet &&
+                    (p->o.profile != IICP_PROFILE_SENSITIVE || p->o.allow_remote_executor))
+                        fprintf(stderr,
+                                "a node of the mesh will read this prompt (%s profile); -q hides "
+                                "this line\n",
                                 iicp_profile_name(p->o.profile));
                 if (iicp_chat(p->client, &rq, &answer, &e) < 0) {
                         if (p->o.explain)

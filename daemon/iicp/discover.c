@@ -21,9 +21,11 @@ static void print_row(const struct program *p, const struct iicp_node *n) {
                 snprintf(load, sizeof(load), "%.2f", n->load);
         printf("%-8s  ", n->prefix);
         print_text(stdout, n->region, strlen(n->region));
-        printf("%*s  %5.2f  %4s  ", (int) (strlen(n->region) < 10 ? 10 - strlen(n->region) : 0), "", n->score, load);
+        printf("%*s  %5.2f  %4s  ", (int) (strlen(n->region) < 10 ? 10 - strlen(n->region) : 0), "",
+               n->score, load);
         print_text(stdout, n->reach[0] ? n->reach : "-", n->reach[0] ? strlen(n->reach) : 1);
-        printf("%*s  %-3s  ", (int) (strlen(n->reach) < 6 ? 6 - MAX(strlen(n->reach), (size_t) 1) : 0), "",
+        printf("%*s  %-3s  ",
+               (int) (strlen(n->reach) < 6 ? 6 - MAX(strlen(n->reach), (size_t) 1) : 0), "",
                n->has_key ? "yes" : "no");
         add_models(n, ", ", &models);
         if (models.p)
@@ -69,7 +71,8 @@ static void print_list(const struct program *p, const struct iicp_nodes *list) {
         struct iicp_node node;
 
         if (!p->o.json) {
-                printf("NODE      REGION      SCORE  LOAD  ROUTE   KEY  MODELS%s\n", p->o.routes ? "  ENDPOINT" : "");
+                printf("NODE      REGION      SCORE  LOAD  ROUTE   KEY  MODELS%s\n",
+                       p->o.routes ? "  ENDPOINT" : "");
                 for (size_t i = 0; i < n; i++) {
                         iicp_nodes_get(list, i, &node);
                         print_row(p, &node);

@@ -11,8 +11,8 @@ enum iicp_exit {
         EXIT_ANSWERED = 0,
         EXIT_TASK_FAILED = 1,
         EXIT_USAGE = 2,
-        EXIT_POLICY = 3,       /* refused before dispatch, nothing sent */
-        EXIT_RETRY = 75,       /* failed, worth retrying */
+        EXIT_POLICY = 3, /* refused before dispatch, nothing sent */
+        EXIT_RETRY = 75, /* failed, worth retrying */
         EXIT_INTERRUPTED = 130,
 };
 
@@ -26,8 +26,8 @@ struct options {
         double min_reputation; /* < 0 = not given */
         unsigned limit;        /* 0 = not given */
         enum iicp_profile profile;
-        const char *profile_origin;          /* flag or variable that chose it, NULL = default */
-        char *regions[REGIONS_MAX + 1];      /* pieces of region_list */
+        const char *profile_origin;     /* flag or variable that chose it, NULL = default */
+        char *regions[REGIONS_MAX + 1]; /* pieces of region_list */
         char *region_list;
         bool allow_remote_executor, no_identity, json, quiet, explain, routes;
 };

@@ -44,12 +44,14 @@ static const struct command {
 static void help(void) {
         fputs("usage: iicp COMMAND [OPTIONS] [ARGUMENTS]\n\n", stdout);
         for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-                printf("  %-9s %-13s %s%s%s%s\n", commands[i].name, commands[i].args, commands[i].help,
-                       commands[i].alias ? " (also: " : "", commands[i].alias ? commands[i].alias : "",
-                       commands[i].alias ? ")" : "");
+                printf("  %-9s %-13s %s%s%s%s\n", commands[i].name, commands[i].args,
+                       commands[i].help, commands[i].alias ? " (also: " : "",
+                       commands[i].alias ? commands[i].alias : "", commands[i].alias ? ")" : "");
         fputs("\n"
-              "ask: the arguments are the prompt; '-' stands for stdin, and without arguments stdin is the\n"
-              "prompt. Prompts are encrypted to the node that answers. Nodes are found by the directory's\n"
+              "ask: the arguments are the prompt; '-' stands for stdin, and without arguments "
+              "stdin is the\n"
+              "prompt. Prompts are encrypted to the node that answers. Nodes are found by the "
+              "directory's\n"
               "list; dispatch tickets are not used.\n"
               "\n"
               "  --directory-url URL        the directory to ask\n"
@@ -62,7 +64,8 @@ static void help(void) {
               "  --qos CLASS                realtime, interactive, batch, best-effort\n"
               "  --min-reputation X         0 to 1\n"
               "  --timeout-ms N             of one attempt, 100-120000 (default 60000)\n"
-              "  --routing-profile NAME     standard, sensitive, eu-restricted, strict-policy, debug-override\n"
+              "  --routing-profile NAME     standard, sensitive, eu-restricted, strict-policy, "
+              "debug-override\n"
               "  --allow-remote-executor    lets the sensitive profile use the mesh\n"
               "  --no-runtime-identity      do not tell the model how it was reached\n"
               "  --limit N                  discover: at most so many nodes, 1-50\n"
@@ -73,7 +76,8 @@ static void help(void) {
               "  --config FILE              instead of ~/.config/iicp/iicp.conf or /etc/iicp.conf\n"
               "  -h, --help    -V, --version\n"
               "\n"
-              "exit: 0 answered, 1 failed, 2 usage or configuration, 3 refused by policy (nothing was sent),\n"
+              "exit: 0 answered, 1 failed, 2 usage or configuration, 3 refused by policy (nothing "
+              "was sent),\n"
               "75 failed but worth retrying, 130 interrupted\n",
               stdout);
 }
@@ -87,7 +91,9 @@ int usage(const struct program *p, const char *fmt, ...) {
         va_end(ap);
         fprintf(stderr, "%s\n", text);
         if (p->o.json) {
-                struct iicp_error e = {.code = "invalid_config", .component = "sdk", .retry_after_ms = -1};
+                struct iicp_error e = {.code = "invalid_config",
+                                       .component = "sdk",
+                                       .retry_after_ms = -1};
                 struct iicp_buf b = {0};
 
                 snprintf(e.message, sizeof(e.message), "%s", text);
@@ -105,9 +111,24 @@ const char *program_intent(const struct program *p) {
 /* ---- options ---- */
 
 enum {
-        OPT_DIRECTORY = 256, OPT_INTENT, OPT_MODEL, OPT_MAX_TOKENS, OPT_PROFILE, OPT_ALLOW_REMOTE,
-        OPT_REGIONS, OPT_REGION, OPT_QOS, OPT_TIMEOUT, OPT_NO_IDENTITY, OPT_JSON, OPT_SYSTEM,
-        OPT_CONFIG, OPT_LIMIT, OPT_ROUTES, OPT_EXPLAIN, OPT_REPUTATION,
+        OPT_DIRECTORY = 256,
+        OPT_INTENT,
+        OPT_MODEL,
+        OPT_MAX_TOKENS,
+        OPT_PROFILE,
+        OPT_ALLOW_REMOTE,
+        OPT_REGIONS,
+        OPT_REGION,
+        OPT_QOS,
+        OPT_TIMEOUT,
+        OPT_NO_IDENTITY,
+        OPT_JSON,
+        OPT_SYSTEM,
+        OPT_CONFIG,
+        OPT_LIMIT,
+        OPT_ROUTES,
+        OPT_EXPLAIN,
+        OPT_REPUTATION,
 };
 
 static const struct option long_options[] = {
@@ -154,7 +175,8 @@ static bool split_regions(struct options *o, const char *text) {
         o->region_list = strdup(text);
         if (!o->region_list)
                 return false;
-        for (char *save = NULL, *t = strtok_r(o->region_list, ", ", &save); t; t = strtok_r(NULL, ", ", &save)) {
+        for (char *save = NULL, *t = strtok_r(o->region_list, ", ", &save); t;
+             t = strtok_r(NULL, ", ", &save)) {
                 if (n == REGIONS_MAX)
                         return false;
                 o->regions[n++] = t;
@@ -164,8 +186,8 @@ static bool split_regions(struct options *o, const char *text) {
 }
 
 static bool is_qos(const char *text) {
-        return !strcmp(text, "realtime") || !strcmp(text, "interactive") || !strcmp(text, "batch") ||
-               !strcmp(text, "best-effort");
+        return !strcmp(text, "realtime") || !strcmp(text, "interactive") ||
+               !strcmp(text, "batch") || !strcmp(text, "best-effort");
 }
 
 /* Options with a value to check. */
@@ -182,8 +204,9 @@ static int take_checked(struct program *p, int opt, const char *value) {
                         return usage(p, "--timeout-ms: a number from 100 to 120000 is wanted");
                 return 0;
         case OPT_MAX_TOKENS:
-                return number(value, 1, INT32_MAX, &o->max_tokens) ? 0
-                       : usage(p, "--max-tokens: a number from 1 is wanted");
+                return number(value, 1, INT32_MAX, &o->max_tokens)
+                               ? 0
+                               : usage(p, "--max-tokens: a number from 1 is wanted");
         case OPT_LIMIT:
                 if (!number(value, 1, 50, &v))
                         return usage(p, "--limit: a number from 1 to 50 is wanted");
@@ -192,18 +215,24 @@ static int take_checked(struct program *p, int opt, const char *value) {
         case OPT_REPUTATION:
                 o->min_reputation = strtod(value, &end);
                 return end != value && !*end && o->min_reputation >= 0 && o->min_reputation <= 1
-                       ? 0 : usage(p, "--min-reputation: a number from 0 to 1 is wanted");
+                               ? 0
+                               : usage(p, "--min-reputation: a number from 0 to 1 is wanted");
         case OPT_QOS:
                 o->qos = value;
-                return is_qos(value) ? 0
-                       : usage(p, "--qos: one of realtime, interactive, batch, best-effort");
+                return is_qos(value)
+                               ? 0
+                               : usage(p,
+                                       "--qos: one of realtime, interactive, batch, best-effort");
         case OPT_PROFILE:
                 o->profile_origin = "--routing-profile";
-                return iicp_profile_parse(value, &o->profile) ? 0
-                       : usage(p, "--routing-profile: one of standard, sensitive, eu-restricted, "
-                                  "strict-policy, debug-override");
+                return iicp_profile_parse(value, &o->profile)
+                               ? 0
+                               : usage(p, "--routing-profile: one of standard, sensitive, "
+                                          "eu-restricted, "
+                                          "strict-policy, debug-override");
         default:
-                return split_regions(o, value) ? 0 : usage(p, "--region-allowlist: too many regions");
+                return split_regions(o, value) ? 0
+                                               : usage(p, "--region-allowlist: too many regions");
         }
 }
 
@@ -211,33 +240,62 @@ static int take(struct program *p, int opt, const char *value) {
         struct options *o = &p->o;
 
         switch (opt) {
-        case OPT_DIRECTORY: o->directory_url = value; return 0;
-        case OPT_INTENT: o->intent = value; return 0;
-        case OPT_MODEL: o->model = value; return 0;
-        case OPT_REGION: o->region = value; return 0;
-        case OPT_SYSTEM: o->system = value; return 0;
-        case OPT_CONFIG: o->config_path = value; return 0;
-        case OPT_ALLOW_REMOTE: o->allow_remote_executor = true; return 0;
-        case OPT_NO_IDENTITY: o->no_identity = true; return 0;
-        case OPT_JSON: o->json = true; return 0;
-        case OPT_ROUTES: o->routes = true; return 0;
-        case OPT_EXPLAIN: o->explain = true; return 0;
-        case 'q': o->quiet = true; return 0;
-        case '?': return usage(p, "try: iicp --help");
-        default: return take_checked(p, opt, value);
+        case OPT_DIRECTORY:
+                o->directory_url = value;
+                return 0;
+        case OPT_INTENT:
+                o->intent = value;
+                return 0;
+        case OPT_MODEL:
+                o->model = value;
+                return 0;
+        case OPT_REGION:
+                o->region = value;
+                return 0;
+        case OPT_SYSTEM:
+                o->system = value;
+                return 0;
+        case OPT_CONFIG:
+                o->config_path = value;
+                return 0;
+        case OPT_ALLOW_REMOTE:
+                o->allow_remote_executor = true;
+                return 0;
+        case OPT_NO_IDENTITY:
+                o->no_identity = true;
+                return 0;
+        case OPT_JSON:
+                o->json = true;
+                return 0;
+        case OPT_ROUTES:
+                o->routes = true;
+                return 0;
+        case OPT_EXPLAIN:
+                o->explain = true;
+                return 0;
+        case 'q':
+                o->quiet = true;
+                return 0;
+        case '?':
+                return usage(p, "try: iicp --help");
+        default:
+                return take_checked(p, opt, value);
         }
 }
 
-/* The names that the SDKs read and that have no key yet. A malformed one is ignored with a warning. */
+/* The names that the SDKs read and that have no key yet. A malformed one is ignored with a warning.
+ */
 static void take_environment(struct program *p) {
-        const char *profile = getenv("IICP_ROUTING_PROFILE"), *regions = getenv("IICP_REGION_ALLOWLIST");
+        const char *profile = getenv("IICP_ROUTING_PROFILE"),
+                   *regions = getenv("IICP_REGION_ALLOWLIST");
         const char *identity = getenv("IICP_RUNTIME_IDENTITY");
 
         if (profile && *profile && !p->o.profile_origin) {
                 if (iicp_profile_parse(profile, &p->o.profile))
                         p->o.profile_origin = "IICP_ROUTING_PROFILE";
                 else
-                        fprintf(stderr, "warning: IICP_ROUTING_PROFILE is not the name of a profile; standard is used\n");
+                        fprintf(stderr, "warning: IICP_ROUTING_PROFILE is not the name of a "
+                                        "profile; standard is used\n");
         }
         if (regions && *regions && !p->o.region_list && !split_regions(&p->o, regions))
                 fprintf(stderr, "warning: IICP_REGION_ALLOWLIST has too many regions\n");
@@ -272,7 +330,9 @@ static int load_config(struct program *p) {
         _cleanup_free_ char *user = p->o.config_path ? NULL : user_config_path();
         struct config_problems problems = {0};
         struct config_source source = {
-                .path = p->o.config_path ? p->o.config_path : user ? user : "/etc/iicp.conf",
+                .path = p->o.config_path ? p->o.config_path
+                        : user           ? user
+                                         : "/etc/iicp.conf",
                 .path_required = p->o.config_path,
                 .environ_ = environ,
                 .resolve_secrets = true,
@@ -305,8 +365,9 @@ static int make_client(struct program *p) {
         cc.region = p->o.region ? p->o.region : c->consumer_region;
         cc.max_retries = c->consumer_retries;
         cc.directory_timeout_ms = (int64_t) c->consumer_directory_timeout_ms;
-        cc.timeout_ms = p->o.timeout_ms ? p->o.timeout_ms
-                        : c->consumer_timeout_ms ? (int64_t) c->consumer_timeout_ms : 60000;
+        cc.timeout_ms = p->o.timeout_ms          ? p->o.timeout_ms
+                        : c->consumer_timeout_ms ? (int64_t) c->consumer_timeout_ms
+                                                 : 60000;
         cc.policy.profile = p->o.profile;
         if (p->o.allow_remote_executor)
                 cc.policy.allow_remote_executor = IICP_YES;
@@ -322,6 +383,9 @@ static int make_client(struct program *p) {
         if (iicp_client_new(&cc, &p->client, &e) < 0)
                 return tell_failure(p, &e);
         interruptible = p->client;
+        /* a signal that came before had nothing to cancel */
+        if (interrupted)
+                iicp_cancel(p->client);
         return 0;
 }
 

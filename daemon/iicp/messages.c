@@ -88,7 +88,8 @@ static void add_nodes(const struct iicp_error *e, struct iicp_buf *out) {
                         j++;
                 if (j < e->n_log)
                         continue;
-                iicp_buf_printf(out, "%s%s %s", first ? "" : ", ", e->log[i].node_prefix, what(&e->log[i]));
+                iicp_buf_printf(out, "%s%s %s", first ? "" : ", ", e->log[i].node_prefix,
+                                what(&e->log[i]));
                 if (e->log[i].http_status >= 300)
                         iicp_buf_printf(out, " (%d)", e->log[i].http_status);
                 first = false;
@@ -106,7 +107,8 @@ static void add_sent(const struct iicp_error *e, struct iicp_buf *out) {
 
 static void add_hint(const struct iicp_error *e, struct iicp_buf *out) {
         if (e->retry_after_ms > 0)
-                iicp_buf_printf(out, " Worth a retry in %lld s.", (long long) (e->retry_after_ms + 999) / 1000);
+                iicp_buf_printf(out, " Worth a retry in %lld s.",
+                                (long long) (e->retry_after_ms + 999) / 1000);
         else if (e->retryable)
                 iicp_buf_puts(out, " Worth a retry.");
 }
@@ -161,7 +163,8 @@ static void add_close(struct program *p, struct iicp_buf *out) {
         if (best) {
                 size_t count = count_model(list, best);
 
-                iicp_buf_printf(out, " Close: %s (%zu node%s).", best, count, count == 1 ? "" : "s");
+                iicp_buf_printf(out, " Close: %s (%zu node%s).", best, count,
+                                count == 1 ? "" : "s");
         }
         iicp_nodes_free(list);
 }
@@ -185,7 +188,8 @@ static void describe(struct program *p, const struct iicp_error *e, struct iicp_
                 if (n == 0)
                         iicp_buf_printf(out, "%s.", e->message);
                 else {
-                        iicp_buf_printf(out, "%zu node%s tried, none answered: ", n, n == 1 ? "" : "s");
+                        iicp_buf_printf(out, "%zu node%s tried, none answered: ", n,
+                                        n == 1 ? "" : "s");
                         add_nodes(e, out);
                         iicp_buf_puts(out, ".");
                 }
@@ -199,7 +203,8 @@ static void describe(struct program *p, const struct iicp_error *e, struct iicp_
         if (e->message[0] && e->message[strlen(e->message) - 1] != '.')
                 iicp_buf_puts(out, ".");
         iicp_buf_printf(out, " (%s)", e->code);
-        if (p->directory_from_environment && !strcmp(e->component, "directory") && e->http_status == 0)
+        if (p->directory_from_environment && !strcmp(e->component, "directory") &&
+            e->http_status == 0)
                 iicp_buf_puts(out, " Check --directory-url (from IICP_DIRECTORY_URL).");
         if (!strstr(e->message, "Nothing was sent."))
                 add_sent(e, out);
@@ -210,7 +215,8 @@ static int exit_code(const struct iicp_error *e) {
         if (!strcmp(e->code, "cancelled"))
                 return EXIT_INTERRUPTED;
         if (!e->sent && !strcmp(e->component, "sdk") &&
-            (!strcmp(e->code, "invalid_config") || !strcmp(e->code, "IICP-E001") || !strcmp(e->code, "IICP-E028")))
+            (!strcmp(e->code, "invalid_config") || !strcmp(e->code, "IICP-E001") ||
+             !strcmp(e->code, "IICP-E028")))
                 return EXIT_USAGE;
         if (!e->sent && !strncmp(e->code, "IICP-POLICY-", 12))
                 return EXIT_POLICY;

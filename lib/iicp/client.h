@@ -10,6 +10,7 @@ extern "C" {
 
 /* The consumer side: discover, select, submit as one call. [06] Calls block; one client may be
  * used by one thread at a time; iicp_cancel may be called from anywhere, signal handlers included.
+ * No signals are touched: a program that does not ignore SIGPIPE may get one.
  * Fallible calls return 0 or -errno and describe the failure in the struct iicp_error. */
 struct iicp_client;
 

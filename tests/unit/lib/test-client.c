@@ -106,7 +106,8 @@ static void IICPD_06_07_risk_guard_ends_before_the_network(void **state) {
                 bool allow = iicp_str_is(vector_str(v, "expect"), "allow");
                 struct iicp_error e = {0};
 
-                assert_int_equal(iicp_check_intent(json_object_get_string(vector_get(v, "urn")), &e),
+                assert_int_equal(iicp_check_intent(json_object_get_string(vector_get(v, "urn")),
+                                                   &e),
                                  allow ? 0 : -EACCES);
                 if (!allow)
                         assert_string_equal(e.code, "IICP-POLICY-001");
@@ -128,7 +129,9 @@ static void IICPD_06_08_payload_bounds(void **state) {
         assert_string_equal(submit_error(c, &rq).code, "invalid_config");
         rq.payload = IICP_STR("{\"a\":");
         assert_string_equal(submit_error(c, &rq).code, "invalid_config");
-        rq.payload = IICP_STR("{\"a\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}");
+        rq.payload = IICP_STR(
+                "{\"a\":"
+                "\"0123456789012345678901234567890123456789012345678901234567890123456789\"}");
         assert_string_equal(submit_error(c, &rq).code, "request_too_large");
         rq.payload = IICP_STR("{}");
         rq.qos = "urgent";
@@ -152,7 +155,8 @@ static void IICPD_06_37_traceparent(void **state) {
                 assert_int_equal(strlen(out), 55);
                 assert_true(!strncmp(out, "00-", 3) && out[35] == '-' && out[52] == '-');
                 for (size_t i = 3; i < 52; i++)
-                        assert_true(i == 35 || (isxdigit((unsigned char) out[i]) && !isupper((unsigned char) out[i])));
+                        assert_true(i == 35 || (isxdigit((unsigned char) out[i]) &&
+                                                !isupper((unsigned char) out[i])));
                 if (keep) {
                         assert_memory_equal(out, given, 35);
                         assert_memory_equal(out + 52, given + 52, 3);

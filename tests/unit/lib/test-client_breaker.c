@@ -45,7 +45,9 @@ static void IICPD_06_35_one_probe_when_half_open(void **state) {
                 else if (iicp_str_is(op, "release_without_verdict"))
                         iicp_breaker_report(b, "n", at(e), IICP_VERDICT_NONE);
                 else
-                        iicp_breaker_report(b, "n", at(e), iicp_str_is(op, "ok") ? IICP_VERDICT_OK : IICP_VERDICT_FAIL);
+                        iicp_breaker_report(b, "n", at(e),
+                                            iicp_str_is(op, "ok") ? IICP_VERDICT_OK
+                                                                  : IICP_VERDICT_FAIL);
         }
         iicp_breaker_free(b);
         json_object_put(all);

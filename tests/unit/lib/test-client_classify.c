@@ -8,8 +8,10 @@
 #include <math.h>
 
 static enum iicp_class class_named(struct iicp_str s) {
-        return iicp_str_is(s, "final") ? IICP_CLASS_FINAL : iicp_str_is(s, "switch") ? IICP_CLASS_SWITCH
-               : iicp_str_is(s, "same") ? IICP_CLASS_SAME : IICP_CLASS_SWITCH_RETRYABLE;
+        return iicp_str_is(s, "final")    ? IICP_CLASS_FINAL
+               : iicp_str_is(s, "switch") ? IICP_CLASS_SWITCH
+               : iicp_str_is(s, "same")   ? IICP_CLASS_SAME
+                                          : IICP_CLASS_SWITCH_RETRYABLE;
 }
 
 static struct iicp_outcome judge(int status, const char *body, const char *retry_after) {
@@ -29,7 +31,8 @@ static void IICPD_06_31_every_outcome_has_its_class(void **state) {
         vector_each(vector_get(all, "cases"), c) {
                 struct json_object *expect = vector_get(c, "expect");
                 int status = json_object_get_int(vector_get(c, "status"));
-                struct iicp_outcome o = judge(status, json_object_get_string(vector_get(c, "body")), NULL);
+                struct iicp_outcome o =
+                        judge(status, json_object_get_string(vector_get(c, "body")), NULL);
 
                 assert_string_equal(o.code, json_object_get_string(vector_get(expect, "code")));
                 if (o.cls != class_named(vector_str(expect, "action")))
@@ -50,27 +53,38 @@ static void IICPD_06_31_every_outcome_has_its_class(void **state) {
 
 static void QOS_ADMIT_02_capacity_switches_without_wait(void **state) {
         (void) state;
-        assert_int_equal(judge(429, "{\"error\":{\"code\":\"capacity_exceeded\"}}", "2").cls, IICP_CLASS_SWITCH);
-        assert_int_equal(judge(429, "{\"error\":{\"code\":\"x\",\"qos_class\":\"batch\"}}", "2").cls,
+        assert_int_equal(judge(429, "{\"error\":{\"code\":\"capacity_exceeded\"}}", "2").cls,
                          IICP_CLASS_SWITCH);
-        assert_int_equal(judge(503, "{\"error\":{\"code\":\"x\",\"message\":\"capacity_exceeded\"}}", NULL).cls,
+        assert_int_equal(
+                judge(429, "{\"error\":{\"code\":\"x\",\"qos_class\":\"batch\"}}", "2").cls,
+                IICP_CLASS_SWITCH);
+        assert_int_equal(judge(503,
+                               "{\"error\":{\"code\":\"x\",\"message\":\"capacity_exceeded\"}}",
+                               NULL)
+                                 .cls,
                          IICP_CLASS_SWITCH);
-        assert_int_equal(judge(429, "{\"error\":{\"code\":\"rate_limited\"}}", "2").cls, IICP_CLASS_SAME);
+        assert_int_equal(judge(429, "{\"error\":{\"code\":\"rate_limited\"}}", "2").cls,
+                         IICP_CLASS_SAME);
         /* capacity says nothing about the node's health */
-        assert_int_equal(judge(503, "{\"error\":{\"code\":\"IICP-E021\"}}", NULL).verdict, IICP_VERDICT_NONE);
+        assert_int_equal(judge(503, "{\"error\":{\"code\":\"IICP-E021\"}}", NULL).verdict,
+                         IICP_VERDICT_NONE);
         assert_int_equal(judge(503, "", NULL).verdict, IICP_VERDICT_FAIL);
 }
 
 static void IICPD_02_30_the_number_counts_in_both_places(void **state) {
         (void) state;
-        assert_int_equal(judge(429, "{\"error\":{\"code\":\"IICP-E021\"}}", NULL).cls, IICP_CLASS_SWITCH);
-        assert_int_equal(judge(429, "{\"error\":{\"code\":\"busy\",\"iicp_code\":\"IICP-E021\"}}", NULL).cls,
+        assert_int_equal(judge(429, "{\"error\":{\"code\":\"IICP-E021\"}}", NULL).cls,
                          IICP_CLASS_SWITCH);
-        assert_int_equal(judge(422, "{\"error\":{\"code\":\"x\",\"iicp_code\":\"IICP-E029\"}}", NULL).cls,
-                         IICP_CLASS_SWITCH);
+        assert_int_equal(
+                judge(429, "{\"error\":{\"code\":\"busy\",\"iicp_code\":\"IICP-E021\"}}", NULL).cls,
+                IICP_CLASS_SWITCH);
+        assert_int_equal(
+                judge(422, "{\"error\":{\"code\":\"x\",\"iicp_code\":\"IICP-E029\"}}", NULL).cls,
+                IICP_CLASS_SWITCH);
         assert_int_equal(judge(422, "{\"error\":{\"code\":\"x\"}}", NULL).cls, IICP_CLASS_FINAL);
-        assert_int_equal(judge(503, "{\"error\":{\"code\":\"x\",\"iicp_code\":\"IICP-E024\"}}", NULL).cls,
-                         IICP_CLASS_SWITCH);
+        assert_int_equal(
+                judge(503, "{\"error\":{\"code\":\"x\",\"iicp_code\":\"IICP-E024\"}}", NULL).cls,
+                IICP_CLASS_SWITCH);
 }
 
 static void IICPD_06_34_waits_and_hints(void **state) {
@@ -79,7 +93,9 @@ static void IICPD_06_34_waits_and_hints(void **state) {
 
         (void) state;
         vector_each(vector_get(all, "delays"), d) {
-                double got = iicp_backoff_delay(&b, (unsigned) json_object_get_int(vector_get(d, "failed_attempt_index")),
+                double got = iicp_backoff_delay(&b,
+                                                (unsigned) json_object_get_int(
+                                                        vector_get(d, "failed_attempt_index")),
                                                 json_object_get_double(vector_get(d, "random")));
 
                 assert_true(fabs(got - json_object_get_double(vector_get(d, "delay_ms"))) < 0.001);
@@ -94,7 +110,8 @@ static void IICPD_06_34_waits_and_hints(void **state) {
                 snprintf(body, sizeof(body), "{\"error\":{\"code\":\"x\",\"retry_after_ms\":%s}}",
                          in_body ? json_object_to_json_string(in_body) : "null");
                 iicp_outcome_init(&o);
-                iicp_outcome_read(&o, 429, iicp_str(body), iicp_str(header ? json_object_get_string(header) : NULL),
+                iicp_outcome_read(&o, 429, iicp_str(body),
+                                  iicp_str(header ? json_object_get_string(header) : NULL),
                                   (int64_t) curl_getdate("Fri, 02 Jan 2026 03:04:05 GMT", NULL));
                 assert_int_equal(o.hint_ms, want ? json_object_get_int64(want) : -1);
         }
@@ -102,14 +119,17 @@ static void IICPD_06_34_waits_and_hints(void **state) {
                 struct json_object *hint = vector_find(c, "hint_ms");
                 int64_t wait = iicp_backoff_wait(
                         &b, (unsigned) json_object_get_int(vector_get(c, "failed_attempt_index")),
-                        json_object_get_double(vector_get(c, "random")), hint ? json_object_get_int64(hint) : -1,
+                        json_object_get_double(vector_get(c, "random")),
+                        hint ? json_object_get_int64(hint) : -1,
                         json_object_get_int64(vector_get(c, "remaining_ms")));
                 char text[32];
 
                 snprintf(text, sizeof(text), "wait %lld ms", (long long) wait);
                 if (wait < 0)
                         snprintf(text, sizeof(text), "%s",
-                                 json_object_get_boolean(vector_get(c, "other_candidates")) ? "switch" : "give_up");
+                                 json_object_get_boolean(vector_get(c, "other_candidates"))
+                                         ? "switch"
+                                         : "give_up");
                 assert_string_equal(text, json_object_get_string(vector_get(c, "expect")));
         }
         json_object_put(all);

@@ -9,7 +9,10 @@ static void IICPD_06_38_foreign_messages_are_cut_and_stripped(void **state) {
         struct iicp_outcome o;
 
         (void) state;
-        iicp_text_clean(IICP_STR("a\x1b[31mb\r\nc\x7f\xc2\x9b" "d\xff\xc3" "e"), out, sizeof(out));
+        iicp_text_clean(IICP_STR("a\x1b[31mb\r\nc\x7f\xc2\x9b"
+                                 "d\xff\xc3"
+                                 "e"),
+                        out, sizeof(out));
         assert_string_equal(out, "a[31mbcde");
         memset(lng, 'x', sizeof(lng));
         iicp_text_clean((struct iicp_str){lng, sizeof(lng)}, out, sizeof(out));
@@ -22,15 +25,18 @@ static void IICPD_06_38_foreign_messages_are_cut_and_stripped(void **state) {
         assert_int_equal(strlen(out) % 2, 1);
 
         iicp_outcome_init(&o);
-        iicp_outcome_read(&o, 500, IICP_STR("{\"error\":{\"code\":\"a b\",\"message\":\"m\\u001b[1m\\n\"}}"),
+        iicp_outcome_read(&o, 500,
+                          IICP_STR("{\"error\":{\"code\":\"a b\",\"message\":\"m\\u001b[1m\\n\"}}"),
                           IICP_STR_NONE, 0);
         assert_string_equal(o.code, "IICP-E500");
         assert_string_equal(o.message, "m[1m");
 }
 
 static void SDK_ERR_01_one_object_with_all_members(void **state) {
-        static const char *const members[] = {"code", "message", "component", "retryable", "http_status",
-                                              "retry_after_ms", "attempts", "candidates", "cause", "sent"};
+        static const char *const members[] = {"code",      "message",     "component",
+                                              "retryable", "http_status", "retry_after_ms",
+                                              "attempts",  "candidates",  "cause",
+                                              "sent"};
         struct iicp_error e;
         struct iicp_buf b = {0};
         struct json_object *doc, *error;
@@ -45,7 +51,8 @@ static void SDK_ERR_01_one_object_with_all_members(void **state) {
         error = vector_get(doc, "error");
         for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
                 assert_true(json_object_object_get_ex(error, members[i], NULL));
-        assert_string_equal(json_object_get_string(vector_get(error, "message")), "none \"answered\"");
+        assert_string_equal(json_object_get_string(vector_get(error, "message")),
+                            "none \"answered\"");
         json_object_put(doc);
         iicp_buf_free(&b);
 }

@@ -6,19 +6,24 @@
 #include <stdio.h>
 
 static enum iicp_identity_mode mode_of(struct iicp_str s) {
-        return iicp_str_is(s, "auto") ? IICP_IDENTITY_AUTO : iicp_str_is(s, "disabled") ? IICP_IDENTITY_DISABLED
-               : iicp_str_is(s, "explicit") ? IICP_IDENTITY_EXPLICIT : IICP_IDENTITY_REQUIRED;
+        return iicp_str_is(s, "auto")       ? IICP_IDENTITY_AUTO
+               : iicp_str_is(s, "disabled") ? IICP_IDENTITY_DISABLED
+               : iicp_str_is(s, "explicit") ? IICP_IDENTITY_EXPLICIT
+                                            : IICP_IDENTITY_REQUIRED;
 }
 
 static void write_conversation(struct json_object *c, struct iicp_buf *out) {
-        struct json_object *roles = vector_get(c, "roles_in"), *markers = vector_find(c, "marker_in");
+        struct json_object *roles = vector_get(c, "roles_in"),
+                           *markers = vector_find(c, "marker_in");
 
         iicp_buf_puts(out, "{\"temperature\":0.50,\"messages\":[");
         for (size_t i = 0; i < json_object_array_length(roles); i++)
                 iicp_buf_printf(out, "%s{\"role\":\"%s\",\"content\":\"%s\"}", i ? "," : "",
                                 json_object_get_string(json_object_array_get_idx(roles, i)),
-                                markers && json_object_get_boolean(json_object_array_get_idx(markers, i))
-                                        ? "see [IICP-RUNTIME-CONTEXT/1]" : "x");
+                                markers && json_object_get_boolean(
+                                                   json_object_array_get_idx(markers, i))
+                                        ? "see [IICP-RUNTIME-CONTEXT/1]"
+                                        : "x");
         iicp_buf_puts(out, "]}");
 }
 
@@ -30,8 +35,9 @@ static void check_placement(struct json_object *c) {
         int r;
 
         write_conversation(c, &in);
-        r = iicp_identity_apply(mode_of(vector_str(c, "mode")), &f, iicp_str_is(vector_str(c, "channel"), "system"),
-                                iicp_buf_str(&in), &out);
+        r = iicp_identity_apply(mode_of(vector_str(c, "mode")), &f,
+                                iicp_str_is(vector_str(c, "channel"), "system"), iicp_buf_str(&in),
+                                &out);
         if (vector_find(c, "error")) {
                 assert_int_equal(r, -EOPNOTSUPP);
         } else {
@@ -42,7 +48,8 @@ static void check_placement(struct json_object *c) {
                 assert_int_equal(json_object_array_length(messages), n + (at != NULL));
                 if (at) {
                         m = json_object_array_get_idx(messages, (size_t) json_object_get_int(at));
-                        assert_string_equal(json_object_get_string(vector_get(m, "role")), "system");
+                        assert_string_equal(json_object_get_string(vector_get(m, "role")),
+                                            "system");
                         assert_true(!strncmp(json_object_get_string(vector_get(m, "content")),
                                              "[IICP-RUNTIME-CONTEXT/1]\n", 25));
                 }
@@ -58,8 +65,7 @@ static void IICPD_06_39_place_of_the_message(void **state) {
         struct json_object *all = vector_ours("consumer/runtime-identity.json");
 
         (void) state;
-        vector_each(vector_get(all, "placement"), c)
-                check_placement(c);
+        vector_each(vector_get(all, "placement"), c) check_placement(c);
         json_object_put(all);
 }
 
@@ -70,8 +76,10 @@ static const char *text_in(struct json_object *o, const char *name) {
 }
 
 static void check_facts(struct json_object *c) {
-        struct json_object *facts = vector_get(c, "facts"), *caps = vector_find(facts, "effective_capabilities");
-        bool many = iicp_str_is(vector_str(c, "name"), "33 capabilities"); /* the file shortens the list */
+        struct json_object *facts = vector_get(c, "facts"),
+                           *caps = vector_find(facts, "effective_capabilities");
+        bool many = iicp_str_is(vector_str(c, "name"),
+                                "33 capabilities"); /* the file shortens the list */
         const char *list[33];
         struct iicp_identity_facts f = {
                 .intent = "urn:iicp:intent:llm:chat:v1",
@@ -87,7 +95,8 @@ static void check_facts(struct json_object *c) {
 
         for (size_t i = 0; i < 33; i++)
                 list[i] = caps && i < json_object_array_length(caps)
-                          ? json_object_get_string(json_object_array_get_idx(caps, i)) : "c";
+                                  ? json_object_get_string(json_object_array_get_idx(caps, i))
+                                  : "c";
         f.n_capabilities = many ? 33 : caps ? json_object_array_length(caps) : 0;
         if ((iicp_identity_render(&f, &b) == 0) != ok)
                 fail_msg("%s", json_object_get_string(vector_get(c, "name")));
@@ -98,7 +107,8 @@ static void check_facts(struct json_object *c) {
                 for (size_t i = 0; i < json_object_array_length(keys); i++) {
                         char want[64];
 
-                        snprintf(want, sizeof(want), "- %s: ", json_object_get_string(json_object_array_get_idx(keys, i)));
+                        snprintf(want, sizeof(want), "- %s: ",
+                                 json_object_get_string(json_object_array_get_idx(keys, i)));
                         assert_true(!strncmp(p, want, strlen(want)));
                         p = strchr(p, '\n');
                         p = p ? p + 1 : "";
@@ -115,21 +125,22 @@ static void IICPD_06_39_facts_and_their_limits(void **state) {
         struct json_object *all = vector_ours("consumer/runtime-identity.json");
 
         (void) state;
-        vector_each(vector_get(all, "facts"), c)
-                check_facts(c);
+        vector_each(vector_get(all, "facts"), c) check_facts(c);
         json_object_put(all);
 }
 
 static void IICPD_06_39_other_contents_are_left_alone(void **state) {
         struct iicp_identity_facts f = {.intent = "urn:iicp:intent:llm:chat:v1"};
-        struct iicp_str parts = IICP_STR("{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}]}]}");
+        struct iicp_str parts = IICP_STR("{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+                                         "\"text\",\"text\":\"x\"}]}]}");
         struct iicp_buf out = {0};
 
         (void) state;
         assert_int_equal(iicp_identity_apply(IICP_IDENTITY_AUTO, &f, true, parts, &out), 0);
         assert_string_equal(out.p, parts.p);
         out.n = 0;
-        assert_int_equal(iicp_identity_apply(IICP_IDENTITY_REQUIRED, &f, true, parts, &out), -EOPNOTSUPP);
+        assert_int_equal(iicp_identity_apply(IICP_IDENTITY_REQUIRED, &f, true, parts, &out),
+                         -EOPNOTSUPP);
         iicp_buf_free(&out);
 }
 

@@ -6,7 +6,8 @@
 
 static const struct iicp_node_rules plain_rules = {.now_s = 1767323045};
 
-static int parse(struct iicp_str text, const struct iicp_node_rules *rules, struct iicp_record *ret) {
+static int parse(struct iicp_str text, const struct iicp_node_rules *rules,
+                 struct iicp_record *ret) {
         struct iicp_json v;
 
         assert_int_equal(iicp_json_scan(text, NULL, NULL, &v), 0);
@@ -72,18 +73,24 @@ static void DIR_DISC_01_only_nodes_is_required(void **state) {
         (void) state;
         assert_int_equal(iicp_nodes_count(list), 0);
         iicp_nodes_free(list);
-        list = list_of("{\"count\":99,\"query_ms\":1,\"nodes\":[{\"node_id\":\"a\",\"endpoint\":\"https://a.example.net\"}]}", 10);
+        list = list_of("{\"count\":99,\"query_ms\":1,\"nodes\":[{\"node_id\":\"a\",\"endpoint\":"
+                       "\"https://a.example.net\"}]}",
+                       10);
         assert_int_equal(iicp_nodes_count(list), 1);
         iicp_nodes_free(list);
-        assert_int_equal(iicp_nodes_parse(IICP_STR("{\"count\":0}"), &plain_rules, 10, &list), -EBADMSG);
+        assert_int_equal(iicp_nodes_parse(IICP_STR("{\"count\":0}"), &plain_rules, 10, &list),
+                         -EBADMSG);
         assert_int_equal(iicp_nodes_parse(IICP_STR("[]"), &plain_rules, 10, &list), -EBADMSG);
         assert_int_equal(iicp_nodes_parse(IICP_STR("<html>"), &plain_rules, 10, &list), -EBADMSG);
 }
 
-#define NODE(id, more) "{\"node_id\":\"" id "\",\"endpoint\":\"https://" id ".example.net\"" more "}"
+#define NODE(id, more)                                                                             \
+        "{\"node_id\":\"" id "\",\"endpoint\":\"https://" id ".example.net\"" more "}"
 
 static void DIR_DISC_02_order_is_kept(void **state) {
-        struct iicp_nodes *list = list_of("{\"nodes\":[" NODE("c", ",\"score\":0.1") "," NODE("a", ",\"score\":0.9") "," NODE("b", "") "]}", 10);
+        struct iicp_nodes *list = list_of("{\"nodes\":[" NODE("c", ",\"score\":0.1") "," NODE(
+                                                  "a", ",\"score\":0.9") "," NODE("b", "") "]}",
+                                          10);
         struct iicp_node n;
 
         (void) state;
@@ -95,7 +102,9 @@ static void DIR_DISC_02_order_is_kept(void **state) {
 }
 
 static void DIR_DISC_03_unavailable_records_are_skipped(void **state) {
-        struct iicp_nodes *list = list_of("{\"nodes\":[" NODE("a", ",\"available\":false") "," NODE("b", ",\"available\":null") "]}", 10);
+        struct iicp_nodes *list = list_of("{\"nodes\":[" NODE("a", ",\"available\":false") "," NODE(
+                                                  "b", ",\"available\":null") "]}",
+                                          10);
         struct iicp_node n;
 
         (void) state;
@@ -106,7 +115,10 @@ static void DIR_DISC_03_unavailable_records_are_skipped(void **state) {
 }
 
 static void DIR_DISC_04_scores_are_clamped(void **state) {
-        struct iicp_nodes *list = list_of("{\"nodes\":[" NODE("a", ",\"score\":7") "," NODE("b", ",\"score\":-1") "," NODE("c", "") "," NODE("d", ",\"score\":\"x\"") "]}", 10);
+        struct iicp_nodes *list = list_of(
+                "{\"nodes\":[" NODE("a", ",\"score\":7") "," NODE("b", ",\"score\":-1") "," NODE(
+                        "c", "") "," NODE("d", ",\"score\":\"x\"") "]}",
+                10);
         static const double want[] = {1, 0, 0, 0};
         struct iicp_node n;
 
@@ -119,7 +131,8 @@ static void DIR_DISC_04_scores_are_clamped(void **state) {
 }
 
 static void SDK_DISC_01_scores_are_fractions(void **state) {
-        struct iicp_nodes *list = list_of("{\"nodes\":[" NODE("a", ",\"score\":1e300,\"load\":9") "]}", 10);
+        struct iicp_nodes *list =
+                list_of("{\"nodes\":[" NODE("a", ",\"score\":1e300,\"load\":9") "]}", 10);
         struct iicp_node n;
 
         (void) state;
@@ -129,7 +142,9 @@ static void SDK_DISC_01_scores_are_fractions(void **state) {
 }
 
 static void SDK_DISC_02_at_most_limit_usable_records(void **state) {
-        struct iicp_nodes *list = list_of("{\"nodes\":[{}," NODE("a", "") "," NODE("b", "") "," NODE("c", "") "]}", 2);
+        struct iicp_nodes *list =
+                list_of("{\"nodes\":[{}," NODE("a", "") "," NODE("b", "") "," NODE("c", "") "]}",
+                        2);
         struct iicp_node n;
 
         (void) state;
@@ -144,14 +159,21 @@ static void IICPD_06_27_private_endpoints_need_permission(void **state) {
         struct iicp_record r;
 
         (void) state;
-        assert_true(parse(IICP_STR("{\"node_id\":\"a\",\"endpoint\":\"http://127.0.0.1:9484/\"}"), &plain_rules, &r) < 0);
-        assert_int_equal(parse(IICP_STR("{\"node_id\":\"a\",\"endpoint\":\"http://127.0.0.1:9484/\"}"), &lab, &r), 0);
+        assert_true(parse(IICP_STR("{\"node_id\":\"a\",\"endpoint\":\"http://127.0.0.1:9484/\"}"),
+                          &plain_rules, &r) < 0);
+        assert_int_equal(
+                parse(IICP_STR("{\"node_id\":\"a\",\"endpoint\":\"http://127.0.0.1:9484/\"}"), &lab,
+                      &r),
+                0);
         assert_string_equal(r.pub.endpoint, "http://127.0.0.1:9484");
         assert_true(r.pub.browser_usable);
         iicp_record_done(&r);
-        assert_true(parse(IICP_STR("{\"node_id\":\"a\",\"endpoint\":\"ftp://127.0.0.1\"}"), &lab, &r) < 0);
+        assert_true(parse(IICP_STR("{\"node_id\":\"a\",\"endpoint\":\"ftp://127.0.0.1\"}"), &lab,
+                          &r) < 0);
         /* an id that could move a terminal's cursor is none */
-        assert_true(parse(IICP_STR("{\"node_id\":\"a\\u001b[2J\",\"endpoint\":\"https://a.example.net\"}"), &plain_rules, &r) < 0);
+        assert_true(parse(IICP_STR("{\"node_id\":\"a\\u001b[2J\",\"endpoint\":\"https://"
+                                   "a.example.net\"}"),
+                          &plain_rules, &r) < 0);
 }
 
 static void IICPD_06_16_public_view_is_for_lists_only(void **state) {
@@ -159,12 +181,17 @@ static void IICPD_06_16_public_view_is_for_lists_only(void **state) {
         struct iicp_record r;
 
         (void) state;
-        assert_int_equal(parse(IICP_STR("{\"node_id_prefix\":\"abcd1234\",\"score\":0.5,\"key_ready\":true}"), &view, &r), 0);
+        assert_int_equal(
+                parse(IICP_STR(
+                              "{\"node_id_prefix\":\"abcd1234\",\"score\":0.5,\"key_ready\":true}"),
+                      &view, &r),
+                0);
         assert_string_equal(r.pub.prefix, "abcd1234");
         assert_string_equal(r.pub.endpoint, "");
         assert_true(r.pub.has_key);
         iicp_record_done(&r);
-        assert_true(parse(IICP_STR("{\"node_id_prefix\":\"abcd1234\",\"score\":0.5}"), &plain_rules, &r) < 0);
+        assert_true(parse(IICP_STR("{\"node_id_prefix\":\"abcd1234\",\"score\":0.5}"), &plain_rules,
+                          &r) < 0);
 }
 
 int main(void) {

@@ -22,7 +22,8 @@ static void fill(struct json_object *n, struct iicp_record *r) {
         r->retention_none = v && iicp_str_is(vector_str(v, "task_payload"), "none");
         v = vector_find(m, "manifest_identity_level");
         if (v)
-                snprintf(r->identity_level, sizeof(r->identity_level), "%s", json_object_get_string(v));
+                snprintf(r->identity_level, sizeof(r->identity_level), "%s",
+                         json_object_get_string(v));
 }
 
 static enum iicp_tristate tristate(struct json_object *p, const char *name) {
@@ -53,7 +54,8 @@ static void read_policy(struct json_object *p, struct iicp_policy *ret, const ch
 }
 
 /* A case may use some of the nodes only. */
-static struct iicp_nodes subset(struct json_object *used, const struct iicp_nodes *all, struct iicp_record *room) {
+static struct iicp_nodes subset(struct json_object *used, const struct iicp_nodes *all,
+                                struct iicp_record *room) {
         struct iicp_nodes some = {.v = room};
 
         if (!used)
@@ -67,9 +69,11 @@ static struct iicp_nodes subset(struct json_object *used, const struct iicp_node
 }
 
 static void check_case(struct json_object *c, const struct iicp_nodes *all) {
-        struct json_object *eligible = vector_get(c, "eligible"), *rejected = vector_get(c, "rejected");
+        struct json_object *eligible = vector_get(c, "eligible"),
+                           *rejected = vector_get(c, "rejected");
         bool plain = json_object_get_boolean(vector_get(c, "allow_plaintext"));
-        const char *regions[16] = {NULL}, *outcome = json_object_get_string(vector_get(c, "outcome"));
+        const char *regions[16] = {NULL},
+                   *outcome = json_object_get_string(vector_get(c, "outcome"));
         struct iicp_policy policy;
         struct iicp_policy_resolved resolved;
         struct iicp_error e = {0};
@@ -87,7 +91,8 @@ static void check_case(struct json_object *c, const struct iicp_nodes *all) {
                                     json_object_get_string(json_object_array_get_idx(eligible, i)));
         for (size_t i = 0; i < list->n; i++) {
                 struct json_object *why = vector_find(rejected, list->v[i].node_id);
-                const char *reason = iicp_reject_name(iicp_policy_judge(&resolved, plain, &list->v[i]));
+                const char *reason =
+                        iicp_reject_name(iicp_policy_judge(&resolved, plain, &list->v[i]));
 
                 assert_string_equal(reason, why ? json_object_get_string(why) : "");
         }
@@ -97,7 +102,8 @@ static void check_case(struct json_object *c, const struct iicp_nodes *all) {
 }
 
 static void IICPD_06_18_gate_with_profiles_and_reasons(void **state) {
-        struct json_object *all = vector_ours("consumer/routing-policy.json"), *nodes = vector_get(all, "nodes");
+        struct json_object *all = vector_ours("consumer/routing-policy.json"),
+                           *nodes = vector_get(all, "nodes");
         struct iicp_record records[NODES_MAX] = {0};
         struct iicp_nodes list = {.v = records, .n = json_object_array_length(nodes)};
 
@@ -105,8 +111,7 @@ static void IICPD_06_18_gate_with_profiles_and_reasons(void **state) {
         assert_true(list.n <= NODES_MAX);
         for (size_t i = 0; i < list.n; i++)
                 fill(json_object_array_get_idx(nodes, i), &records[i]);
-        vector_each(vector_get(all, "cases"), c)
-                check_case(c, &list);
+        vector_each(vector_get(all, "cases"), c) check_case(c, &list);
         for (size_t i = 0; i < list.n; i++)
                 iicp_record_done(&records[i]);
         json_object_put(all);

@@ -24,7 +24,8 @@ static void same_text(const char *got, const char *want) {
 }
 
 static void check_projection(struct json_object *c) {
-        struct json_object *given = vector_find(c, "route_constraints"), *task = vector_get(c, "constraints");
+        struct json_object *given = vector_find(c, "route_constraints"),
+                           *task = vector_get(c, "constraints");
         struct json_object *want = vector_get(c, "route"), *x = vector_get(c, "execution"), *doc;
         struct iicp_route route = IICP_ROUTE_INIT, got;
         struct iicp_request rq = IICP_REQUEST_INIT;
@@ -41,7 +42,8 @@ static void check_projection(struct json_object *c) {
         rq.qos = text_in(task, "qos");
         rq.model = text_in(task, "model");
         rq.min_reputation = number_in(task, "min_reputation");
-        rq.timeout_ms = number_in(task, "timeout_ms") > 0 ? (int64_t) number_in(task, "timeout_ms") : 0;
+        rq.timeout_ms =
+                number_in(task, "timeout_ms") > 0 ? (int64_t) number_in(task, "timeout_ms") : 0;
         rq.route = given ? &route : NULL;
         iicp_project(text_in(vector_get(c, "config"), "region"), 30000, &rq, &got, &execution);
         same_text(got.region, text_in(want, "region"));
@@ -49,7 +51,8 @@ static void check_projection(struct json_object *c) {
         same_text(got.model, text_in(want, "model"));
         assert_true(got.min_reputation == number_in(want, "min_reputation"));
         assert_int_equal(got.limit, (int) number_in(want, "limit"));
-        assert_int_equal(got.browser_usable_only, json_object_get_boolean(vector_get(want, "browser_usable_only")));
+        assert_int_equal(got.browser_usable_only,
+                         json_object_get_boolean(vector_get(want, "browser_usable_only")));
 
         iicp_constraints_json(&execution, false, &b);
         doc = json_tokener_parse(b.p);
@@ -62,8 +65,7 @@ static void IICPD_06_10_request_is_split(void **state) {
         struct json_object *all = vector_ours("consumer/projection.json");
 
         (void) state;
-        vector_each(vector_get(all, "projection"), c)
-                check_projection(c);
+        vector_each(vector_get(all, "projection"), c) check_projection(c);
         json_object_put(all);
 }
 
@@ -108,7 +110,11 @@ static void DIR_DISC_05_limit_is_clamped(void **state) {
         static const struct {
                 unsigned limit;
                 const char *want;
-        } cases[] = {{0, "limit=10"}, {1, "limit=1"}, {50, "limit=50"}, {51, "limit=50"}, {4000000000u, "limit=50"}};
+        } cases[] = {{0, "limit=10"},
+                     {1, "limit=1"},
+                     {50, "limit=50"},
+                     {51, "limit=50"},
+                     {4000000000u, "limit=50"}};
 
         (void) state;
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -39,9 +39,12 @@ static void check_case(struct json_object *c, struct json_object *pools) {
         struct draws d = {.v = {number_or(c, "random", 0), number_or(c, "random_pick", 0)}};
         struct iicp_selection s = {
                 .strategy = strategy_of(json_object_get_string(vector_get(c, "strategy"))),
-                .epsilon = number_or(c, "epsilon", 0.05), .tau = number_or(c, "tau", 0.04),
+                .epsilon = number_or(c, "epsilon", 0.05),
+                .tau = number_or(c, "tau", 0.04),
                 .top_k = (unsigned) number_or(c, "top_k", 3),
-                .max_retries = (unsigned) number_or(c, "max_retries", 3), .draw = draw, .arg = &d,
+                .max_retries = (unsigned) number_or(c, "max_retries", 3),
+                .draw = draw,
+                .arg = &d,
         };
         struct iicp_record records[POOL_MAX] = {0};
         struct iicp_nodes list = {.v = records, .n = json_object_array_length(pool)};
@@ -59,16 +62,17 @@ static void check_case(struct json_object *c, struct json_object *pools) {
         n = iicp_select(&s, &list, idx, list.n);
         assert_int_equal(n, json_object_array_length(expect));
         for (size_t i = 0; i < n; i++)
-                if (strcmp(records[idx[i]].node_id, json_object_get_string(json_object_array_get_idx(expect, i))) != 0)
-                        fail_msg("case %s: place %zu is %s", json_object_to_json_string(c), i, records[idx[i]].node_id);
+                if (strcmp(records[idx[i]].node_id,
+                           json_object_get_string(json_object_array_get_idx(expect, i))) != 0)
+                        fail_msg("case %s: place %zu is %s", json_object_to_json_string(c), i,
+                                 records[idx[i]].node_id);
 }
 
 static void IICPD_06_20_strategies_draw_as_told(void **state) {
         struct json_object *all = vector_ours("consumer/selection.json");
 
         (void) state;
-        vector_each(vector_get(all, "cases"), c)
-                check_case(c, vector_get(all, "pools"));
+        vector_each(vector_get(all, "cases"), c) check_case(c, vector_get(all, "pools"));
         json_object_put(all);
 }
 
@@ -79,10 +83,15 @@ static double must_not_draw(void *arg) {
 }
 
 static void PROXY_ROUTE_02_first_node_of_the_directory_first(void **state) {
-        struct iicp_record records[3] = {{.pub.score = 0.1}, {.pub.score = 0.9}, {.pub.score = 0.5}};
+        struct iicp_record records[3] = {{.pub.score = 0.1},
+                                         {.pub.score = 0.9},
+                                         {.pub.score = 0.5}};
         struct iicp_nodes list = {.v = records, .n = 3};
         struct iicp_client_config config;
-        struct iicp_selection s = {.max_retries = 3, .top_k = 3, .tau = 0.04, .draw = must_not_draw};
+        struct iicp_selection s = {.max_retries = 3,
+                                   .top_k = 3,
+                                   .tau = 0.04,
+                                   .draw = must_not_draw};
         size_t idx[3] = {0, 1, 2};
 
         (void) state;
@@ -96,8 +105,10 @@ static void PROXY_ROUTE_02_first_node_of_the_directory_first(void **state) {
 static void IICPD_06_20_model_advertisers_come_first(void **state) {
         const char *a[] = {"m-a", NULL}, *b[] = {"m-b:latest", NULL};
         struct iicp_record records[4] = {
-                {.pub = {.models = a, .n_models = 1}}, {.pub = {.models = b, .n_models = 1}},
-                {.pub = {.n_models = 0}}, {.pub = {.models = b, .n_models = 1}},
+                {.pub = {.models = a, .n_models = 1}},
+                {.pub = {.models = b, .n_models = 1}},
+                {.pub = {.n_models = 0}},
+                {.pub = {.models = b, .n_models = 1}},
         };
         struct iicp_nodes list = {.v = records, .n = 4};
         size_t idx[4] = {0, 1, 2, 3}, none[4] = {0, 1, 2, 3};

@@ -49,8 +49,9 @@ static const char *lab_prefix(void *arg, size_t candidate) {
 
 static char *body_of(struct json_object *step, size_t *ret_n) {
         struct json_object *body = vector_get(step, "body");
-        const char *text = json_object_is_type(body, json_type_string) ? json_object_get_string(body)
-                                                                       : json_object_to_json_string(body);
+        const char *text = json_object_is_type(body, json_type_string)
+                                   ? json_object_get_string(body)
+                                   : json_object_to_json_string(body);
         struct iicp_buf b = {0};
 
         if (text[0] == '<' && text[1] == '1') {
@@ -132,12 +133,19 @@ static void lab_attempt(void *arg, size_t candidate, int64_t budget_ms, struct i
                 answer(step, o);
 }
 
-static const struct iicp_walk_ops lab_ops = {lab_now, lab_wait, lab_draw, lab_admit, lab_attempt, lab_prefix};
+static const struct iicp_walk_ops lab_ops = {lab_now,   lab_wait,    lab_draw,
+                                             lab_admit, lab_attempt, lab_prefix};
 
 static struct iicp_walk walk_over(struct lab *l, size_t n) {
         return (struct iicp_walk){
-                .ops = &lab_ops, .arg = l, .n = n, .max_retries = 3, .timeout_ms = 100,
-                .deadline_ms = 3 * 2100 + 5000, .backoff = {200, 5000, 5000}, .qos = "interactive",
+                .ops = &lab_ops,
+                .arg = l,
+                .n = n,
+                .max_retries = 3,
+                .timeout_ms = 100,
+                .deadline_ms = 3 * 2100 + 5000,
+                .backoff = {200, 5000, 5000},
+                .qos = "interactive",
         };
 }
 
@@ -155,14 +163,16 @@ static void run_scenario(struct json_object *s) {
         w = walk_over(&l, n);
         got = iicp_walk_run(&w, &e);
         if (strcmp(l.seen, json_object_get_string(vector_get(s, "expect_requests"))) != 0)
-                fail_msg("%s: requests '%s'", json_object_get_string(vector_get(s, "name")), l.seen);
+                fail_msg("%s: requests '%s'", json_object_get_string(vector_get(s, "name")),
+                         l.seen);
         if (json_object_is_type(expect, json_type_string)) {
                 assert_true(got >= 0);
                 return;
         }
         assert_true(got < 0);
         assert_string_equal(e.code, json_object_get_string(vector_get(expect, "code")));
-        assert_int_equal(e.cause.http_status, json_object_get_int(vector_get(expect, "last_http_status")));
+        assert_int_equal(e.cause.http_status,
+                         json_object_get_int(vector_get(expect, "last_http_status")));
         assert_true(e.attempts == w.attempts && e.attempts > 0 && e.cause.code[0]);
 }
 
@@ -170,13 +180,13 @@ static void IICPD_06_32_walk_asks_in_the_expected_order(void **state) {
         struct json_object *all = vector_ours("consumer/failover.json");
 
         (void) state;
-        vector_each(vector_get(all, "scenarios"), s)
-                run_scenario(s);
+        vector_each(vector_get(all, "scenarios"), s) run_scenario(s);
         json_object_put(all);
 }
 
 /* Runs one script over n nodes, all the same. */
-static struct iicp_error run_script(struct lab *l, size_t n, const char *text, struct iicp_walk *w) {
+static struct iicp_error run_script(struct lab *l, size_t n, const char *text,
+                                    struct iicp_walk *w) {
         struct json_object *script = json_tokener_parse(text);
         struct iicp_error e = {0};
 
@@ -205,14 +215,18 @@ static void PROXY_ROUTE_03_at_most_three_attempts_on_a_node(void **state) {
         struct iicp_walk w;
 
         (void) state;
-        run_script(&l, 2, "[{\"status\":429,\"body\":{\"error\":{\"code\":\"rate_limited\"}}}]", &w);
+        run_script(&l, 2, "[{\"status\":429,\"body\":{\"error\":{\"code\":\"rate_limited\"}}}]",
+                   &w);
         assert_string_equal(l.seen, "AAABBB");
 }
 
 static void PROXY_ROUTE_04_exhaustion_is_a_structured_error(void **state) {
         struct lab l = {0};
         struct iicp_walk w;
-        struct iicp_error e = run_script(&l, 3, "[{\"status\":502,\"body\":{\"error\":{\"code\":\"backend_error\"}}}]", &w);
+        struct iicp_error e =
+                run_script(&l, 3,
+                           "[{\"status\":502,\"body\":{\"error\":{\"code\":\"backend_error\"}}}]",
+                           &w);
 
         (void) state;
         assert_string_equal(e.component, "sdk");

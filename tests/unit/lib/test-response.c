@@ -25,7 +25,8 @@ static void check_case(struct json_object *c, const char *task_id) {
         if (!ok) {
                 bool final = iicp_str_is(vector_str(expect, "action"), "final");
 
-                assert_string_equal(r.outcome.code, json_object_get_string(vector_get(expect, "code")));
+                assert_string_equal(r.outcome.code,
+                                    json_object_get_string(vector_get(expect, "code")));
                 assert_int_equal(r.outcome.cls, final ? IICP_CLASS_FINAL : IICP_CLASS_SWITCH);
                 if ((v = vector_find(expect, "last_http_status")))
                         assert_int_equal(r.outcome.http_status, json_object_get_int(v));
@@ -50,10 +51,11 @@ static void IICPD_06_29_success_is_judged_by_the_rules(void **state) {
         struct iicp_reply r;
 
         (void) state;
-        vector_each(vector_get(all, "cases"), c)
-                check_case(c, task_id);
+        vector_each(vector_get(all, "cases"), c) check_case(c, task_id);
         /* a clear answer where an encrypted one was promised */
-        assert_int_equal(iicp_reply_read(&ctx, IICP_STR("{\"status\":\"success\",\"result\":{}}"), &r), 0);
+        assert_int_equal(iicp_reply_read(&ctx, IICP_STR("{\"status\":\"success\",\"result\":{}}"),
+                                         &r),
+                         0);
         assert_string_equal(r.outcome.code, "IICP-CX-RESP-REQUIRED");
         assert_int_equal(r.outcome.cls, IICP_CLASS_FINAL);
         assert_int_equal(iicp_reply_read(&ctx, IICP_STR("{\"status\":"), &r), 0);
@@ -87,15 +89,18 @@ static void SDK_02_chat_answers_have_the_openai_form(void **state) {
         struct json_object *d;
 
         (void) state;
-        d = chat_of("{\"status\":\"success\",\"result\":{\"choices\":[{\"message\":{\"role\":\"assistant\","
+        d = chat_of("{\"status\":\"success\",\"result\":{\"choices\":[{\"message\":{\"role\":"
+                    "\"assistant\","
                     "\"content\":\"hi\",\"x\":1}}],\"usage\":{\"total_tokens\":3}}}");
         assert_string_equal(content_of(d), "hi");
-        assert_int_equal(json_object_get_int(vector_get(vector_get(d, "usage"), "total_tokens")), 3);
+        assert_int_equal(json_object_get_int(vector_get(vector_get(d, "usage"), "total_tokens")),
+                         3);
         assert_true(json_object_get_boolean(vector_get(d, "generated_by_ai")));
         assert_string_equal(json_object_get_string(vector_get(d, "object")), "chat.completion");
         json_object_put(d);
         /* another shape is rebuilt */
-        d = chat_of("{\"status\":\"success\",\"result\":{\"model\":\"m\",\"response\":\"a\\n\\\"b\\\"\"}}");
+        d = chat_of("{\"status\":\"success\",\"result\":{\"model\":\"m\",\"response\":"
+                    "\"a\\n\\\"b\\\"\"}}");
         assert_string_equal(content_of(d), "a\n\"b\"");
         json_object_put(d);
         d = chat_of("{\"status\":\"success\",\"result\":null}");
@@ -104,13 +109,18 @@ static void SDK_02_chat_answers_have_the_openai_form(void **state) {
 }
 
 static void IICPD_06_29_whole_answer_as_json(void **state) {
-        struct iicp_reply_context ctx = {.task_id = "550e8400-e29b-41d4-a716-446655440000", .model = "asked"};
+        struct iicp_reply_context ctx = {.task_id = "550e8400-e29b-41d4-a716-446655440000",
+                                         .model = "asked"};
         struct iicp_reply r;
         struct iicp_buf b = {0};
         struct json_object *doc, *receipt;
 
         (void) state;
-        assert_int_equal(iicp_reply_read(&ctx, IICP_STR("{\"status\":\"completed\",\"result\":\"te\\u0041xt\"}"), &r), 0);
+        assert_int_equal(
+                iicp_reply_read(&ctx,
+                                IICP_STR("{\"status\":\"completed\",\"result\":\"te\\u0041xt\"}"),
+                                &r),
+                0);
         assert_true(r.ok);
         memcpy(r.response->node_prefix, "b02d77aa", 9);
         iicp_response_json(r.response, &b);
@@ -121,7 +131,8 @@ static void IICPD_06_29_whole_answer_as_json(void **state) {
         assert_string_equal(json_object_get_string(vector_get(doc, "model_used")), "asked");
         assert_string_equal(json_object_get_string(vector_get(doc, "status")), "success");
         receipt = vector_get(doc, "routing_receipt");
-        assert_string_equal(json_object_get_string(vector_get(receipt, "selected_node_id_prefix")), "b02d77aa");
+        assert_string_equal(json_object_get_string(vector_get(receipt, "selected_node_id_prefix")),
+                            "b02d77aa");
         json_object_put(doc);
         iicp_buf_free(&b);
         iicp_response_free(r.response);
