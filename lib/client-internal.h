@@ -27,7 +27,9 @@ void iicp_error_set(struct iicp_error *e, const char *code, const char *componen
                     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* Copies without control characters, cut at IICP_MESSAGE_MAX bytes and cap. */
 void iicp_text_clean(struct iicp_str in, char *out, size_t cap);
-/* Copies a peer's code; false unless it is 1-63 characters of A-Z a-z 0-9 . _ : - */
+/* 1-63 characters of A-Z a-z 0-9 . _ : - */
+bool iicp_code_valid(struct iicp_str code);
+/* Copies a peer's code; false unless it is valid. */
 bool iicp_code_copy(const struct iicp_json *value, char out[64]);
 bool iicp_code_retryable(const char *code);
 

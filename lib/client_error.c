@@ -55,15 +55,22 @@ void iicp_text_clean(struct iicp_str in, char *out, size_t cap) {
         out[o] = '\0';
 }
 
+bool iicp_code_valid(struct iicp_str code) {
+        if (code.n == 0 || code.n > 63)
+                return false;
+        for (size_t i = 0; i < code.n; i++)
+                if (!isalnum((unsigned char) code.p[i]) &&
+                    (!code.p[i] || !strchr("._:-", code.p[i])))
+                        return false;
+        return true;
+}
+
 bool iicp_code_copy(const struct iicp_json *value, char out[64]) {
         char text[64];
 
-        if (iicp_json_copy(value, text, sizeof(text)) < 0 || !text[0])
+        if (iicp_json_copy(value, text, sizeof(text)) < 0 || !iicp_code_valid(iicp_str(text)))
                 return false;
-        for (const char *p = text; *p; p++)
-                if (!isalnum((unsigned char) *p) && !strchr("._:-", *p))
-                        return false;
-        memcpy(out, text, sizeof(text));
+        memcpy(out, text, strlen(text) + 1);
         return true;
 }
 

@@ -90,7 +90,7 @@ static bool fails_by_number(const struct iicp_json *holder, struct iicp_reply *r
         fail_message(ret, &message);
         n = strcspn(ret->outcome.message, ":");
         if (!strncmp(ret->outcome.message, "IICP-", 5) && ret->outcome.message[n] == ':' &&
-            n < sizeof(ret->outcome.code) && !memchr(ret->outcome.message, ' ', n)) {
+            iicp_code_valid((struct iicp_str){ret->outcome.message, n})) {
                 memcpy(ret->outcome.code, ret->outcome.message, n);
                 ret->outcome.code[n] = '\0';
         } else

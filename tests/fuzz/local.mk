@@ -1,7 +1,7 @@
 # Fuzz targets. With --enable-fuzzing (clang): `make fuzzers`, run by .ci/run from the corpus in the
 # tree. Otherwise each target is a test that replays its corpus.
 FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn tests/fuzz/fuzz-cx \
-	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head
+	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head tests/fuzz/fuzz-consumer
 
 FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
 FUZZ_DAEMON = daemon/libiicpd.la $(JSON_LIBS)
@@ -46,6 +46,12 @@ tests_fuzz_fuzz_directory_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_directory_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_directory_LDFLAGS = $(FUZZ_LINKER)
 tests_fuzz_fuzz_directory_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_consumer_SOURCES = tests/fuzz/fuzz-consumer.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_consumer_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_consumer_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_consumer_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_consumer_LDADD = $(FUZZ_LIB)
 
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_config_CPPFLAGS = $(FUZZ_CPPFLAGS) -I$(top_srcdir)/daemon

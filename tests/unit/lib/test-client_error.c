@@ -29,6 +29,9 @@ static void IICPD_06_38_foreign_messages_are_cut_and_stripped(void **state) {
                           IICP_STR("{\"error\":{\"code\":\"a b\",\"message\":\"m\\u001b[1m\\n\"}}"),
                           IICP_STR_NONE, 0);
         assert_string_equal(o.code, "IICP-E500");
+        assert_true(iicp_code_valid(IICP_STR("IICP-E021")) && iicp_code_valid(IICP_STR("a.b_c:d")));
+        assert_false(iicp_code_valid(IICP_STR("")) || iicp_code_valid(IICP_STR("a\"b")) ||
+                     iicp_code_valid(IICP_STR("a\0b")));
         assert_string_equal(o.message, "m[1m");
 }
 
