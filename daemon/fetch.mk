@@ -1,1 +1,1 @@
-daemon_libiicpd_la_SOURCES +=
+daemon_libiicpd_la_SOURCES += daemon/fetch.c
