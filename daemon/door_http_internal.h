@@ -35,7 +35,8 @@ struct http_queue {
 };
 
 struct http_request {
-        bool open, seen;             /* target known; head checked */
+        bool open, seen;             /* target known; head read */
+        bool deferred;               /* no body: answered when the request is complete */
         bool refused;                /* an answer is queued before the body was read */
         bool wants_body, complete;
         struct http_target target;

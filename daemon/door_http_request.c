@@ -114,20 +114,9 @@ static enum MHD_Result on_post_task(struct http_conn *c) {
         return MHD_YES;
 }
 
-static enum MHD_Result on_head(struct http_conn *c, const char *method) {
+static enum MHD_Result route(struct http_conn *c, const char *method, bool body) {
         struct http_request *r = &c->req;
-        struct node *node = c->door->node;
-        const union MHD_ConnectionInfo *info;
-        bool body;
-
-        r->seen = true;
-        http_queue_move(c, NULL, 0);
-        listener_head_complete(node->listener, c->fd);
-        MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_field, &r->fields);
-        info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-        r->head_n = info ? info->header_size : 0;
-        /* What comes after the head would be taken for a request, were it not read or refused. */
-        body = r->fields.has_transfer || r->fields.length > 0 || r->fields.bad_length;
+        const struct node *node = c->door->node;
 
         if (r->head_n > HTTP_HEAD_MAX || r->fields.n > HTTP_FIELDS_MAX)
                 return refuse(c, IICP_REFUSE_HEADER_TOO_LARGE, true);
@@ -149,6 +138,24 @@ static enum MHD_Result on_head(struct http_conn *c, const char *method) {
         if (body)
                 return refuse(c, IICP_REFUSE_INVALID_HTTP_BODY, true);
         return r->target.resource == HTTP_HEALTH ? http_answer_health(c) : http_answer_metrics(c);
+}
+
+static enum MHD_Result on_head(struct http_conn *c, const char *method) {
+        struct http_request *r = &c->req;
+        const union MHD_ConnectionInfo *info;
+
+        r->seen = true;
+        http_queue_move(c, NULL, 0);
+        listener_head_complete(c->door->node->listener, c->fd);
+        MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_field, &r->fields);
+        info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+        r->head_n = info ? info->header_size : 0;
+        /* What comes after the head would be taken for a request, were it not read or refused. */
+        if (r->fields.has_transfer || r->fields.length > 0 || r->fields.bad_length)
+                return route(c, method, true);
+        /* The library closes a connection whose answer it gets before the end of the request. */
+        r->deferred = true;
+        return MHD_YES;
 }
 
 /* ---- body ---- */
@@ -271,6 +278,13 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const cha
                 return on_head(c, method);
         if (*n > 0)
                 return on_body(c, data, n);
+        if (r->deferred) {
+                enum MHD_Result ok;
+
+                r->deferred = false;
+                ok = route(c, method, false);
+                return ok == MHD_YES && r->wants_body && !r->refused ? on_complete(c) : ok;
+        }
         if (r->refused || !r->wants_body)
                 return MHD_YES;
         if (r->answered)

@@ -47,7 +47,7 @@ struct listener {
         struct node *node;
         int fd;
         uint16_t port;
-        bool loopback_only, accepting, paused;
+        bool loopback_only, accepting, paused, stopped;
         struct event *ev;
         struct timer resume;
         struct conn **by_fd;
@@ -60,7 +60,7 @@ struct listener {
 /* ---- table ---- */
 
 static struct conn *conn_at(const struct listener *l, int fd) {
-        return fd >= 0 && (size_t) fd < l->n_by_fd ? l->by_fd[fd] : NULL;
+        return l && fd >= 0 && (size_t) fd < l->n_by_fd ? l->by_fd[fd] : NULL;
 }
 
 static int table_put(struct listener *l, int fd, struct conn *c) {
@@ -151,7 +151,10 @@ static void conn_forget(struct conn *c) {
 
 static void conn_close(struct conn *c) {
         int fd = c->fd;
+        char dropped[1024];
 
+        /* Bytes left unread would turn the end into a reset. */
+        (void) !recv(fd, dropped, sizeof dropped, MSG_DONTWAIT);
         conn_forget(c);
         close(fd);
 }
@@ -405,16 +408,9 @@ struct listener *listener_free(struct listener *l) {
         if (!l)
                 return NULL;
         listener_stop(l);
-        for (size_t fd = 0; fd < l->n_by_fd; fd++) {
-                struct conn *c = l->by_fd[fd];
-
-                if (!c)
-                        continue;
-                if (c->where == CONN_AT_DOOR)
-                        conn_forget(c);
-                else
-                        conn_close(c);
-        }
+        for (size_t fd = 0; fd < l->n_by_fd; fd++)
+                if (l->by_fd[fd])
+                        conn_forget(l->by_fd[fd]); /* the door closes it */
         timer_clear(&l->resume);
         if (l->ev)
                 event_free(l->ev);
@@ -427,9 +423,6 @@ struct listener *listener_free(struct listener *l) {
 
 int listener_accept(struct listener *l) {
         l->accepting = true;
-        if (!l->loopback_only)
-                log_warn("listen_plain", "port %u serves plain http: use a tunnel or a TLS proxy on loopback",
-                         l->port);
         return event_add(l->ev, NULL) < 0 ? -ENOMEM : 0;
 }
 
@@ -445,6 +438,11 @@ void listener_stop(struct listener *l) {
                 close(l->fd);
                 l->fd = -1;
         }
+        /* Nobody waits for anything on these. */
+        l->stopped = true;
+        for (size_t fd = 0; fd < l->n_by_fd; fd++)
+                if (l->by_fd[fd] && l->by_fd[fd]->where != CONN_AT_DOOR)
+                        conn_close(l->by_fd[fd]);
 }
 
 uint16_t listener_port(const struct listener *l) {
@@ -498,6 +496,10 @@ void listener_idle(struct listener *l, int fd, uint64_t idle_ms) {
                 return;
         }
         c->where = CONN_BETWEEN;
+        if (l->stopped) {
+                conn_close(c);
+                return;
+        }
         c->until_ms = clock_mono_ms(l->node->clock) + LISTENER_IDLE_MS - MIN(idle_ms, (uint64_t) LISTENER_IDLE_MS);
         /* It owes us a request head like a new one, so it may have to make room like a new one. */
         if (!c->silent)

@@ -29,14 +29,14 @@ struct listener;
 int listener_new(struct node *node, struct listener **ret, char *why, size_t why_cap);
 struct listener *listener_free(struct listener *l);
 int listener_accept(struct listener *l);
-/* No new connections; what is open goes on. */
+/* No new connections; requests that have begun go on. */
 void listener_stop(struct listener *l);
 uint16_t listener_port(const struct listener *l);
 bool listener_loopback_only(const struct listener *l);
 unsigned listener_connections(const struct listener *l);
 unsigned listener_max_connections(const struct listener *l);
 
-/* Doors report life of a connection that they got. */
+/* Doors report life of a connection that they got. No listener any more (NULL) is fine. */
 void listener_head_complete(struct listener *l, int fd);
 void listener_closed(struct listener *l, int fd);
 /* The door goes on with a duplicate of the descriptor and closes the old one. */
