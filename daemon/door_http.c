@@ -230,6 +230,8 @@ static void park_idle(struct door_http *d, uint64_t now) {
         }
         if (!parking.first)
                 return;
+        /* The first run closes them, the second one reports it. */
+        MHD_run(d->mhd);
         run(d);
         while ((c = parking.first)) {
                 /* Bytes came in this very moment, or the library's clock is a bit behind. */
@@ -329,14 +331,14 @@ struct door_http *door_http_free(struct door_http *d) {
                 http_request_abort(c); /* the library refuses to stop with suspended connections */
         }
         http_linger_free_all(d);
+        if (d->ready)
+                event_free(d->ready); /* before its descriptor is closed */
         if (d->mhd)
                 MHD_stop_daemon(d->mhd);
         if (d->options)
                 MHD_destroy_response(d->options);
         timer_clear(&d->again);
         timer_clear(&d->tick);
-        if (d->ready)
-                event_free(d->ready);
         if (d->kick)
                 event_free(d->kick);
         if (d->watch)
