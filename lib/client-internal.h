@@ -264,6 +264,7 @@ struct iicp_http_request {
         /* directory: origins that a 307 may lead to, NULL-terminated, may be NULL */
         const char *const *redirect_origins;
         bool allow_http_redirect;
+        const char *proxy;       /* never with `provider`: it would undo the pinning */
 };
 struct iicp_http_answer {
         int status;

@@ -130,9 +130,10 @@ static bool copy_text(const char **field) {
 
 /* Every pointer that is not copied yet must not reach iicp_client_free. */
 static int copy_config(struct iicp_client *c, const struct iicp_client_config *from) {
-        const char **texts[] = {
-                &c->cfg.region,         &c->cfg.ca_file,     &c->cfg.policy.identity_level,
-                &c->cfg.source_node_id, &c->cfg.client_name, &c->cfg.client_version};
+        const char **texts[] = {&c->cfg.region,          &c->cfg.ca_file,
+                                &c->cfg.directory_proxy, &c->cfg.client_name,
+                                &c->cfg.client_version,  &c->cfg.policy.identity_level,
+                                &c->cfg.source_node_id};
         bool ok = true;
 
         c->cfg = *from;
@@ -207,6 +208,7 @@ struct iicp_client *iicp_client_free(struct iicp_client *c) {
         free(c->tokens);
         free((char *) c->cfg.region);
         free((char *) c->cfg.ca_file);
+        free((char *) c->cfg.directory_proxy);
         free((char *) c->cfg.policy.identity_level);
         free((char *) c->cfg.source_node_id);
         free((char *) c->cfg.client_name);

@@ -120,6 +120,7 @@ static enum iicp_http_fault get(struct iicp_client *c, const char *path, const c
                 .budget_ms = c->cfg.directory_timeout_ms,
                 .body_max = IICP_DISCOVER_BODY_MAX,
                 .redirect_origins = (const char *const *) c->redirect_origins,
+                .proxy = c->cfg.directory_proxy,
                 .allow_http_redirect = !strncmp(c->base, "http:", 5),
         };
         enum iicp_http_fault fault = IICP_HTTP_NO_MEMORY;

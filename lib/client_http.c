@@ -247,7 +247,9 @@ static void set_options(struct iicp_http *h, struct http_run *run, CURL *e, cons
         curl_easy_setopt(e, CURLOPT_USERAGENT, "iicp-client-c/" PACKAGE_VERSION);
         curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
         curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-        curl_easy_setopt(e, CURLOPT_PROXY, "");
+        /* always set, so that no environment variable has a say */
+        curl_easy_setopt(e, CURLOPT_PROXY, rq->proxy && !rq->provider ? rq->proxy : "");
+        curl_easy_setopt(e, CURLOPT_NOPROXY, "");
         curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(e, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_3);
         curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);

@@ -362,6 +362,7 @@ static int make_client(struct program *p) {
         cc.directory_allow_http = c->directory_allow_http;
         cc.redirect_origins = (const char *const *) c->directory_redirect_origins;
         cc.ca_file = c->directory_ca_file;
+        cc.directory_proxy = c->network_proxy;
         cc.region = p->o.region ? p->o.region : c->consumer_region;
         cc.max_retries = c->consumer_retries;
         cc.directory_timeout_ms = (int64_t) c->consumer_directory_timeout_ms;

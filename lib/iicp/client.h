@@ -94,6 +94,7 @@ struct iicp_client_config {
         int64_t directory_timeout_ms;
         bool tls_verify;                     /* false is refused: invalid_config */
         const char *ca_file;                 /* NULL = system store */
+        const char *directory_proxy;         /* URL, for the directory only; NULL = none */
         enum iicp_strategy strategy;
         double epsilon, softmax_tau;
         unsigned top_k;

@@ -409,6 +409,18 @@ def test_IICPD_06_23_headers_and_no_proxy(directory, peers, ask):
     assert node.requests[0][1] == "/prefix/v1/task"
 
 
+def test_IICPD_06_23_configured_proxy_is_for_the_directory(peers, ask, tmp_path):
+    proxy, node = peers(Directory), peers(Provider, [ok()])
+    proxy.check = lambda *_: None
+    proxy.nodes = [node.record()]
+    conf = tmp_path / "client.conf"
+    conf.write_text(f"[network]\nproxy = {proxy.url}\n")
+    r = ask("hi", "--config", conf, clear=True, url="http://127.0.0.1:1/api", env={"no_proxy": "*"})
+    assert r.returncode == 0, r.stderr
+    assert proxy.requests[0][1].startswith("http://127.0.0.1:1/api/v1/discover?")
+    assert node.requests  # it was reached without
+
+
 def test_IICPD_06_23_time_is_counted_to_the_last_byte(directory, peers, ask):
     node = peers(Provider, ["drip"])
     directory.nodes = [node.record()]
