@@ -12,6 +12,7 @@ include tests/unit/skeleton.mk
 include tests/unit/task.mk
 include tests/unit/backend.mk
 include tests/unit/directory.mk
+include tests/unit/doors.mk
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS)

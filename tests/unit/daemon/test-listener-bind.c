@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "listener.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char why[256];
+
+static uint16_t port_of(int fd) {
+        struct sockaddr_storage a;
+        socklen_t n = sizeof a;
+
+        assert_int_equal(getsockname(fd, (struct sockaddr *) &a, &n), 0);
+        return ntohs(((struct sockaddr_in *) &a)->sin_port);
+}
+
+static void IICPD_02_01_busy_port_moves_on_or_fails(void **state) {
+        int first, next, never;
+
+        (void) state;
+        assert_int_equal(listener_bind("127.0.0.1", 0, true, &first, why, sizeof why), 0);
+        unsigned port = port_of(first);
+        if (port > 65000)
+                skip();
+        assert_int_equal(listener_bind("127.0.0.1", port, true, &never, why, sizeof why), -EADDRINUSE);
+        assert_non_null(strstr(why, "cannot listen on port"));
+        assert_int_equal(listener_bind("127.0.0.1", port, false, &next, why, sizeof why), 0);
+        assert_in_range(port_of(next), port + 1, port + LISTENER_PORTS - 1);
+        close(first);
+        close(next);
+}
+
+static int dial(int family, uint16_t port) {
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT, .sin6_port = htons(port)};
+        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+        int fd = socket(family, SOCK_STREAM, 0);
+        int r = family == AF_INET ? connect(fd, (struct sockaddr *) &v4, sizeof v4)
+                                  : connect(fd, (struct sockaddr *) &v6, sizeof v6);
+
+        close(fd);
+        return r;
+}
+
+static void IICPD_02_02_one_socket_serves_both_families(void **state) {
+        int fd;
+
+        (void) state;
+        assert_int_equal(listener_bind(NULL, 0, true, &fd, why, sizeof why), 0);
+        assert_int_equal(dial(AF_INET, port_of(fd)), 0);
+        struct sockaddr_storage a;
+        socklen_t n = sizeof a;
+        getsockname(fd, (struct sockaddr *) &a, &n);
+        if (a.ss_family == AF_INET6)
+                assert_int_equal(dial(AF_INET6, port_of(fd)), 0);
+        close(fd);
+        assert_int_equal(listener_bind("127.0.0.1", 0, true, &fd, why, sizeof why), 0);
+        assert_int_not_equal(dial(AF_INET6, port_of(fd)), 0);
+        close(fd);
+        assert_int_equal(listener_bind("localhost", 0, true, &fd, why, sizeof why), -EINVAL);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(IICPD_02_01_busy_port_moves_on_or_fails),
+                cmocka_unit_test(IICPD_02_02_one_socket_serves_both_families),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
