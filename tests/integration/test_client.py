@@ -40,6 +40,7 @@ class Peer:
 
     def __init__(self, host="127.0.0.1", tls=None):
         self.requests, self.problems, self.seen = [], [], threading.Condition()
+        self.tls_spoken = set()
         self.closing = threading.Event()
         peer = self
 
@@ -48,6 +49,8 @@ class Peer:
 
             def handle_any(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if tls:
+                    peer.tls_spoken.add(self.connection.version())
                 with peer.seen:
                     peer.requests.append((self.command, self.path, dict(self.headers.items()), body))
                     peer.seen.notify_all()
@@ -563,6 +566,24 @@ def test_IICPD_06_23_tls_13_at_least(directory, peers, ask, tmp_path, certificat
     assert r.returncode == 75 and not error_of(r)["sent"] and not node.requests
 
 
+def test_SEC_TLS_01_directory_speaks_tls_13_or_nothing(peers, ask, tmp_path, certificates):
+    ca, cert, key = certificates
+    old = peers(Directory, host="localhost", tls=tls_context(cert, key, ssl.TLSVersion.TLSv1_2))
+    r = ask("hi", "--json", *trust(tmp_path, ca), url=old.url)
+    assert error_of(r)["code"] == "IICP-E004" and not old.requests
+    new = peers(Directory, host="localhost", tls=tls_context(cert, key))
+    assert error_of(ask("hi", "--json", *trust(tmp_path, ca), url=new.url))["code"] == "IICP-E033"
+    assert new.tls_spoken == {"TLSv1.3"}
+
+
+def test_SEC_PRIV_09_TLS_1_nodes_are_asked_in_tls_13(directory, peers, ask, tmp_path, certificates):
+    ca, cert, key = certificates
+    node = peers(Provider, [ok()], host="localhost", tls=tls_context(cert, key))
+    directory.nodes = [node.record()]
+    assert ask("hi", *trust(tmp_path, ca), clear=True).returncode == 0
+    assert node.tls_spoken == {"TLSv1.3"}
+
+
 def test_IICPD_06_27_private_nodes_are_not_dialled(directory, peers, ask):
     node = peers(Provider, [ok()])
     directory.nodes = [node.record()]
@@ -623,6 +644,40 @@ def test_IICPD_06_15_directory_is_asked_twice(directory, peers, ask):
     r = ask("hi", "--json", clear=True)
     assert r.returncode == 1 and error_of(r)["code"] == "validation_error"
     assert error_of(r)["component"] == "directory"
+
+
+def test_IICPD_01_11_IICPD_01_12_version_and_agent_on_every_call(directory, peers, ask):
+    node = peers(Provider, [ok()])
+    directory.nodes = [node.record()]
+    assert ask("hi", clear=True).returncode == 0
+    for peer in (directory, node):
+        (_, _, headers, _), = peer.requests
+        assert headers["X-IICP-Version"] == "1.5" and "X-IICP-Framing" not in headers
+        assert re.fullmatch(r"iicp-client-c/\d+\.\d+\.\d+", headers["User-Agent"])
+
+
+def test_IICPD_01_07_IICPD_01_09_bodies_are_json_objects_and_gets_have_none(directory, peers, ask):
+    node = peers(Provider, [ok()])
+    directory.nodes = [node.record()]
+    assert ask("hä?", clear=True).returncode == 0
+    _, _, headers, body = directory.requests[0]
+    assert not body and "Content-Length" not in headers and "Content-Type" not in headers
+    _, _, headers, body = node.requests[0]
+    assert headers["Content-Type"] == "application/json"
+    text = body.decode("utf-8")
+    assert isinstance(json.loads(text), dict) and "null" not in text and '""' not in text
+    assert isinstance(node.tasks()[0]["constraints"]["timeout_ms"], int)
+
+
+def test_IICPD_01_20_only_the_listed_status_with_an_object_is_success(directory, peers, ask):
+    node = peers(Provider, [ok()])
+    good = {"nodes": [node.record()]}
+    for step in ({"status": 201, "body": good}, {"status": 203, "body": good}, {"status": 200, "body": [good]},
+                 {"status": 200, "body": "<html>"}, {"status": 200, "body": {"count": 1}}):
+        directory.script = [step]
+        r = ask("hi", "--json", clear=True)
+        assert r.returncode != 0 and error_of(r)["component"] == "directory", step
+    assert not node.requests
 
 
 def test_SDK_ERR_02_directory_away_is_retryable(iicp):
