@@ -94,7 +94,7 @@ def test_IICPD_02_12_IICPD_01_79_stop_finishes_the_running_task(node_factory, la
     backend = backend_factory()
     node = node_factory(lab=lab, backend=backend)
     wait_until(lambda: node.status()["directory"].get("registered"), what="registration", process=node.popen)
-    backend.post("/fake/behaviour", {"delay_ms": 1500})
+    backend.post("/lab/settings", {"delay_ms": 1500})
     got = {}
     runner = threading.Thread(target=lambda: got.update(answer=node.post("/v1/task", task())))
     runner.start()
@@ -113,7 +113,7 @@ def test_IICPD_02_107_second_signal_ends_at_once_with_0(node_factory, backend_fa
     backend = backend_factory()
     node = node_factory(backend=backend)
     wait_until(lambda: node.get("/iicp/health").json()["models"] is not None, what="health")
-    backend.post("/fake/behaviour", {"delay_ms": 20000})
+    backend.post("/lab/settings", {"delay_ms": 20000})
     runner = threading.Thread(target=lambda: pytest.raises(Exception, node.post, "/v1/task", task()))
     runner.start()
     wait_until(lambda: node.get("/iicp/health").json()["active_jobs"] == 1, what="the task runs")
@@ -139,7 +139,8 @@ def test_taken_port_with_strict_is_exit_69(node_factory):
     assert second.wait(20) == 69
 
 
-def test_TASK_5_SEC_LOG_01_SEC_LEAK_01_SEC_LEAK_02_payload_and_secrets_stay_inside(node_factory, lab, backend, tmp_path):
+def test_TASK_5_SEC_LOG_01_SEC_LEAK_01_SEC_LEAK_02_payload_and_secrets_stay_inside(node_factory, lab, backend_factory, tmp_path):
+    backend = backend_factory("--api-key", "backend-key-marsupial")
     key = tmp_path / "node0" / "key"
     key.parent.mkdir(parents=True)
     key.write_text("backend-key-marsupial\n")
