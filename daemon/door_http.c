@@ -106,7 +106,7 @@ static void conn_free(struct http_conn *c) {
 }
 
 int door_http_add(struct door_http *d, int fd, const struct sockaddr *peer, socklen_t peer_len,
-                  uint64_t since_ms) {
+                  uint64_t since_ms, uint64_t consumed) {
         struct epoll_event ev = {.events = EPOLLET, .data.fd = fd}; /* errors and hang-ups only */
         struct http_conn *c = calloc(1, sizeof *c);
 
@@ -119,6 +119,7 @@ int door_http_add(struct door_http *d, int fd, const struct sockaddr *peer, sock
         c->fd = fd;
         memcpy(&c->peer, peer, MIN((size_t) peer_len, sizeof c->peer));
         c->since_ms = since_ms;
+        c->consumed = consumed;
         d->n++;
         http_queue_move(c, &d->heads, since_ms + LISTENER_HEAD_MS);
         if (epoll_ctl(d->watch_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
@@ -153,7 +154,7 @@ static int keep_descriptor(struct http_conn *c) {
 static void conn_ended(struct http_conn *c) {
         struct door_http *d = c->door;
         struct node *node = d->node;
-        uint64_t idle_ms = clock_mono_ms(node->clock) - c->since_ms;
+        uint64_t idle_ms = clock_mono_ms(node->clock) - c->since_ms, consumed = c->consumed;
         bool park = c->parking && !d->stopping && http_conn_received(c) == c->consumed;
         bool linger = c->linger && !c->gone && !d->stopping;
         int fd = -1;
@@ -165,7 +166,7 @@ static void conn_ended(struct http_conn *c) {
                 listener_closed(node->listener, c->fd);
         conn_free(c);
         if (fd >= 0 && park)
-                listener_idle(node->listener, fd, idle_ms);
+                listener_idle(node->listener, fd, idle_ms, consumed);
         else if (fd >= 0)
                 http_linger_start(d, fd);
 }

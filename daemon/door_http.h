@@ -14,9 +14,9 @@ int door_http_new(struct node *node, struct door_http **ret);
 /* Aborts the tasks that came through it and closes its connections. */
 struct door_http *door_http_free(struct door_http *d);
 /* Takes the descriptor over, also on failure (-errno). since_ms: clock_mono_ms from which the time
- * for the request head counts. */
+ * for the request head counts. consumed: bytes of earlier requests on the connection. */
 int door_http_add(struct door_http *d, int fd, const struct sockaddr *peer, socklen_t peer_len,
-                  uint64_t since_ms);
+                  uint64_t since_ms, uint64_t consumed);
 /* Body of GET /iicp/health, JSON. Shared with other doors. */
 struct iicp_buf;
 void health_body(struct node *node, struct iicp_buf *out);

@@ -39,6 +39,7 @@ struct conn {
         enum conn_where where;
         bool silent;
         uint64_t since_ms, until_ms; /* accepted; closed if nothing has come by then */
+        uint64_t consumed;           /* bytes of earlier requests, for the door */
         struct event *ev;            /* while it is awaited here */
         struct sockaddr_in6 peer; /* or sockaddr_in */
 };
@@ -172,7 +173,7 @@ static void conn_to_door(struct conn *c) {
         c->where = CONN_AT_DOOR;
         /* The door closes the descriptor when it fails; whether it has reported that already
          * shows in the table. */
-        if (door_http_add(l->node->http, fd, (struct sockaddr *) &c->peer, n, since_ms) < 0 && conn_at(l, fd) == c)
+        if (door_http_add(l->node->http, fd, (struct sockaddr *) &c->peer, n, since_ms, c->consumed) < 0 && conn_at(l, fd) == c)
                 conn_forget(c);
 }
 
@@ -488,7 +489,7 @@ void listener_moved(struct listener *l, int fd, int new_fd) {
         }
 }
 
-void listener_idle(struct listener *l, int fd, uint64_t idle_ms) {
+void listener_idle(struct listener *l, int fd, uint64_t idle_ms, uint64_t consumed) {
         struct conn *c = conn_at(l, fd);
 
         if (!c) {
@@ -496,6 +497,7 @@ void listener_idle(struct listener *l, int fd, uint64_t idle_ms) {
                 return;
         }
         c->where = CONN_BETWEEN;
+        c->consumed = consumed;
         if (l->stopped) {
                 conn_close(c);
                 return;

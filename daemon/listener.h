@@ -41,8 +41,9 @@ void listener_head_complete(struct listener *l, int fd);
 void listener_closed(struct listener *l, int fd);
 /* The door goes on with a duplicate of the descriptor and closes the old one. */
 void listener_moved(struct listener *l, int fd, int new_fd);
-/* The door gives a connection back that has been silent for idle_ms after an answer. */
-void listener_idle(struct listener *l, int fd, uint64_t idle_ms);
+/* The door gives a connection back that has been silent for idle_ms after an answer. consumed: what
+ * the door gets back with the next request. */
+void listener_idle(struct listener *l, int fd, uint64_t idle_ms, uint64_t consumed);
 
 /* Inside the listener: the socket alone (listener_bind.c). Takes the first free port. */
 int listener_bind(const char *address, unsigned port, bool strict, int *ret_fd, char *why, size_t why_cap);
