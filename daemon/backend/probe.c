@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "internal.h"
+#include "../node.h"
+#include "util.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+/* Looks at a server: what it is, what models it has, how many at once, whether it is well. A probe
+ * is a walk through the steps below, one request each; reading only. [02 sections 10.2, 10.3, 10.6] */
+
+#define PROBE_ANSWER_MAX ((size_t) 4 * 1024 * 1024)
+
+enum step {
+        STEP_FLAVOUR,  /* headers of /v1/models */
+        STEP_VERSION,  /* /api/version */
+        STEP_TAGS,     /* /api/tags */
+        STEP_MODELS,   /* /v1/models */
+        STEP_PROPS,    /* llama.cpp: /props, then /slots */
+        STEP_SLOTS,
+        STEP_PS,       /* ollama: /api/ps */
+        STEP_LMSTUDIO, /* /api/v1/models */
+        STEP_END,
+};
+
+struct probe {
+        struct backend *backend;
+        struct fetch *fetch;
+        enum step step;
+        uint64_t timeout_ms, started_ms;
+        struct model_list *list;
+        int64_t context; /* of the whole server, from /props */
+};
+
+static void probe_next(struct probe *p, enum step step);
+
+static bool good(const struct fetch_answer *a) {
+        return a->error == FETCH_OK && a->status >= 200 && a->status < 300;
+}
+
+static bool contains(struct iicp_str value, const char *word) {
+        size_t n = strlen(word);
+
+        for (size_t i = 0; i + n <= value.n; i++)
+                if (strncasecmp(value.p + i, word, n) == 0)
+                        return true;
+        return false;
+}
+
+static enum flavour flavour_by_headers(const struct fetch_answer *a) {
+        if (contains(a->powered_by, "express"))
+                return FLAVOUR_LMSTUDIO;
+        if (contains(a->server, "vllm") || contains(a->server, "uvicorn"))
+                return FLAVOUR_VLLM;
+        if (contains(a->server, "llama.cpp") || contains(a->server, "llama-server"))
+                return FLAVOUR_LLAMACPP;
+        return FLAVOUR_UNKNOWN;
+}
+
+/* ---- model lists ---- */
+
+static int64_t context_of(const struct iicp_json *entry) {
+        struct iicp_json v = iicp_json_get(entry, "max_model_len"), meta;
+        int64_t n = 0;
+
+        if (v.type != IICP_JSON_NUMBER) {
+                meta = iicp_json_get(entry, "meta");
+                v = iicp_json_get(&meta, "n_ctx");
+        }
+        return v.type == IICP_JSON_NUMBER && iicp_json_int(&v, &n) == 0 && n > 0 ? n : 0;
+}
+
+static bool excluded(const struct backend *b, const char *name) {
+        for (size_t i = 0; b->exclude && b->exclude[i]; i++)
+                if (pattern_match(b->exclude[i], name))
+                        return true;
+        return false;
+}
+
+/* NULL: not such a list, or an empty one. */
+static struct model_list *read_list(const struct backend *b, struct iicp_str body, const char *array,
+                                    const char *member) {
+        struct model_list *l;
+        struct iicp_json top, list, entry;
+        struct iicp_json_iter it;
+        char name[BACKEND_MODEL_NAME_MAX + 1];
+
+        if (iicp_json_scan(body, NULL, NULL, &top) < 0)
+                return NULL;
+        list = iicp_json_get(&top, array);
+        if (list.type != IICP_JSON_ARRAY || !(l = calloc(1, sizeof *l)))
+                return NULL;
+        iicp_json_iter_init(&it, &list);
+        while (iicp_json_next(&it, NULL, &entry)) {
+                struct iicp_json v = iicp_json_get(&entry, member);
+
+                if (v.type == IICP_JSON_STRING && iicp_json_copy(&v, name, sizeof name) == 0 && !excluded(b, name))
+                        model_list_add(l, iicp_str(name), context_of(&entry));
+        }
+        return l->n ? l : model_list_free(l);
+}
+
+/* ---- steps ---- */
+
+static void on_flavour(struct probe *p, const struct fetch_answer *a) {
+        struct backend *b = p->backend;
+
+        if (good(a))
+                b->flavour = flavour_by_headers(a);
+        probe_next(p, b->flavour == FLAVOUR_UNKNOWN && a->error == FETCH_OK ? STEP_VERSION : STEP_TAGS);
+}
+
+static void on_version(struct probe *p, const struct fetch_answer *a) {
+        if (a->error == FETCH_OK)
+                p->backend->flavour = good(a) ? FLAVOUR_OLLAMA : FLAVOUR_CUSTOM;
+        probe_next(p, STEP_TAGS);
+}
+
+static void on_tags(struct probe *p, const struct fetch_answer *a) {
+        if (good(a))
+                p->list = read_list(p->backend, a->body, "models", "name");
+        if (a->error == FETCH_OK)
+                backend_reached(p->backend);
+        probe_next(p, p->list ? STEP_PROPS : STEP_MODELS);
+}
+
+/* No answer at all: refused, reset, DNS, time-out. One that comes too late while others get theirs
+ * is no failure. [02 section 10.10 rule 7] */
+static void list_unreached(struct probe *p, const struct fetch_answer *a) {
+        struct backend *b = p->backend;
+
+        if (a->error == FETCH_TIMEOUT && b->last_ok_ms >= p->started_ms && b->last_ok_ms > 0)
+                return;
+        backend_unreached(b, fetch_error_name(a->error), false);
+}
+
+static void on_models(struct probe *p, const struct fetch_answer *a) {
+        struct backend *b = p->backend;
+
+        if (a->error != FETCH_OK && a->error != FETCH_TOO_LARGE && a->error != FETCH_PROTOCOL) {
+                list_unreached(p, a);
+                probe_next(p, STEP_END);
+                return;
+        }
+        backend_reached(b);
+        if (a->status == 401 || a->status == 403)
+                backend_key_rejected(b, a->status);
+        else if (good(a))
+                b->auth_failed = false;
+        if (a->status == 503 && contains(a->body, "loading model"))
+                backend_loading(b);
+        if (good(a))
+                p->list = read_list(b, a->body, "data", "id");
+        probe_next(p, STEP_PROPS);
+}
+
+static int64_t positive(const struct iicp_json *of, const char *name) {
+        struct iicp_json v = iicp_json_get(of, name);
+        int64_t n = 0;
+
+        return v.type == IICP_JSON_NUMBER && iicp_json_int(&v, &n) == 0 && n > 0 ? n : 0;
+}
+
+static void on_props(struct probe *p, const struct fetch_answer *a) {
+        struct iicp_json top, settings;
+        int64_t slots = 0;
+
+        if (good(a) && iicp_json_scan(a->body, NULL, NULL, &top) == 0) {
+                settings = iicp_json_get(&top, "default_generation_settings");
+                p->context = positive(&settings, "n_ctx");
+                slots = positive(&top, "total_slots");
+        }
+        if (slots > 0) {
+                p->backend->slots_server = (unsigned) MIN(slots, (int64_t) 65536);
+                p->backend->slots_known = true;
+        }
+        probe_next(p, slots > 0 ? STEP_END : STEP_SLOTS);
+}
+
+static void on_slots(struct probe *p, const struct fetch_answer *a) {
+        struct iicp_json top, slot;
+        struct iicp_json_iter it;
+        unsigned n = 0;
+
+        if (good(a) && iicp_json_scan(a->body, NULL, NULL, &top) == 0 && top.type == IICP_JSON_ARRAY) {
+                iicp_json_iter_init(&it, &top);
+                while (n < 65536 && iicp_json_next(&it, NULL, &slot))
+                        n++;
+        }
+        if (n > 0)
+                p->backend->slots_server = n;
+        /* A server that answers but does not tell is taken at the configured number. */
+        if (a->error == FETCH_OK && a->status != 503)
+                p->backend->slots_known = true;
+        probe_next(p, STEP_END);
+}
+
+static void contexts_of_ps(struct model_list *l, struct iicp_str body) {
+        struct iicp_json top, list, entry;
+        struct iicp_json_iter it;
+        char name[BACKEND_MODEL_NAME_MAX + 1];
+
+        if (!l || iicp_json_scan(body, NULL, NULL, &top) < 0)
+                return;
+        list = iicp_json_get(&top, "models");
+        if (list.type != IICP_JSON_ARRAY)
+                return;
+        iicp_json_iter_init(&it, &list);
+        while (iicp_json_next(&it, NULL, &entry)) {
+                struct iicp_json v = iicp_json_get(&entry, "name");
+                int64_t n = positive(&entry, "context_length");
+
+                if (v.type != IICP_JSON_STRING || iicp_json_copy(&v, name, sizeof name) < 0)
+                        continue;
+                for (size_t i = 0; n > 0 && i < l->n; i++)
+                        if (strcmp(l->v[i].name, name) == 0)
+                                l->v[i].context = n;
+        }
+}
+
+/* A model that is not loaded tells no context; what was known stays. */
+static void contexts_keep(struct model_list *l, const struct model_list *old) {
+        for (size_t i = 0; l && old && i < l->n; i++) {
+                const struct model *m = l->v[i].context ? NULL : model_list_find(old, iicp_str(l->v[i].name));
+
+                if (m)
+                        l->v[i].context = m->context;
+        }
+}
+
+static void on_ps(struct probe *p, const struct fetch_answer *a) {
+        struct backend *b = p->backend;
+
+        if (good(a)) {
+                observe_ollama(&b->stability, a->body, backend_model(b), backend_now_ms(b));
+                contexts_of_ps(p->list, a->body);
+        } else {
+                observe_failed(&b->stability, backend_now_ms(b));
+        }
+        probe_next(p, STEP_END);
+}
+
+static void on_lmstudio(struct probe *p, const struct fetch_answer *a) {
+        struct backend *b = p->backend;
+
+        if (good(a))
+                observe_lmstudio(&b->stability, a->body, backend_model(b), backend_now_ms(b));
+        else
+                observe_failed(&b->stability, backend_now_ms(b));
+        probe_next(p, STEP_END);
+}
+
+static const struct {
+        const char *path;
+        void (*fn)(struct probe *p, const struct fetch_answer *a);
+} steps[] = {
+        [STEP_FLAVOUR] = {"/v1/models", on_flavour}, [STEP_VERSION] = {"/api/version", on_version},
+        [STEP_TAGS] = {"/api/tags", on_tags},        [STEP_MODELS] = {"/v1/models", on_models},
+        [STEP_PROPS] = {"/props", on_props},         [STEP_SLOTS] = {"/slots", on_slots},
+        [STEP_PS] = {"/api/ps", on_ps},              [STEP_LMSTUDIO] = {"/api/v1/models", on_lmstudio},
+};
+
+static void on_answer(void *arg, const struct fetch_answer *a) {
+        struct probe *p = arg;
+
+        p->fetch = NULL;
+        steps[p->step].fn(p, a);
+}
+
+static void probe_end(struct probe *p) {
+        struct backend *b = p->backend;
+        struct model_list *list = TAKE_PTR(p->list);
+        bool changed = false;
+
+        for (size_t i = 0; list && p->context > 0 && i < list->n; i++)
+                list->v[i].context = p->context;
+        contexts_keep(list, b->listed);
+        b->checked_ms = backend_now_ms(b);
+        b->list_ok = list != NULL;
+        if (list)
+                changed = backend_take_list(b, list);
+        b->probe = NULL;
+        free(p);
+        if (changed)
+                backend_models_changed(b);
+        backends_check(b->set);
+}
+
+/* What comes after the list depends on what the server is. */
+static enum step step_of_flavour(const struct backend *b) {
+        switch (b->flavour) {
+        case FLAVOUR_LLAMACPP:
+                return STEP_PROPS;
+        case FLAVOUR_OLLAMA:
+                return STEP_PS;
+        case FLAVOUR_LMSTUDIO:
+                return STEP_LMSTUDIO;
+        default:
+                return STEP_END;
+        }
+}
+
+static void probe_next(struct probe *p, enum step step) {
+        struct backend *b = p->backend;
+        const char *headers[] = {b->authorization, NULL};
+        char url[URL_MAX];
+        struct fetch_request r = {
+                .method = "GET",
+                .url = url,
+                .headers = headers,
+                .connect_timeout_ms = p->timeout_ms,
+                .timeout_ms = p->timeout_ms,
+                .max_answer = PROBE_ANSWER_MAX,
+                .proxy = b->node->config->network_proxy,
+                .tls_min = b->tls_min,
+        };
+
+        if (step == STEP_PROPS)
+                step = step_of_flavour(b);
+        p->step = step;
+        if (step != STEP_END && snprintf(url, sizeof url, "%s%s", b->root, steps[step].path) < (int) sizeof url)
+                p->fetch = fetch_start(b->node->fetch, &r, on_answer, p);
+        if (!p->fetch)
+                probe_end(p);
+}
+
+void probe_start(struct backend *b, uint64_t timeout_ms) {
+        struct probe *p;
+
+        if (b->probe || !b->dialect->probes || !(p = calloc(1, sizeof *p)))
+                return;
+        p->backend = b;
+        p->timeout_ms = timeout_ms;
+        p->started_ms = backend_now_ms(b);
+        b->probe = p;
+        probe_next(p, b->flavour == FLAVOUR_UNKNOWN ? STEP_FLAVOUR : STEP_TAGS);
+}
+
+void probe_stop(struct backend *b) {
+        struct probe *p = TAKE_PTR(b->probe);
+
+        if (!p)
+                return;
+        fetch_cancel(p->fetch);
+        model_list_free(p->list);
+        free(p);
+}
