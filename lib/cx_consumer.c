@@ -144,8 +144,10 @@ int iicp_cx_open_response(const struct iicp_cx_session *s, struct iicp_str task_
         if (r == 0)
                 r = cx_unseal(key, nonce, iicp_buf_str(&aad), iicp_buf_str(&sealed), out);
         iicp_wipe(key, sizeof(key));
-        if (r < 0)
+        if (r < 0) {
+                iicp_buf_wipe(ret_plain);
                 return -EBADMSG;
+        }
         ret_plain->n += n;
         ret_plain->p[ret_plain->n] = '\0';
         if (iicp_json_scan(iicp_buf_str(ret_plain), NULL, NULL, &v) == 0 && v.type == IICP_JSON_OBJECT)
