@@ -90,6 +90,7 @@ int state_snapshot(struct state *s, struct state_job **ret) {
         if (!j)
                 return -ENOMEM;
         j->dir_fd = s->dir_fd;
+        j->bytes.secret = true;
         r = write_identity(&s->identity, &j->bytes);
         if (r < 0) {
                 state_job_free(j);
@@ -135,7 +136,7 @@ static int new_identity(struct state *s, const char *configured_id) {
 }
 
 static int open_identity(struct state *s, const char *configured_id, int64_t now_s, char *why, size_t cap) {
-        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {0};
+        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {.secret = true};
         int r = state_file_read(s->dir_fd, "identity.json", &bytes, why, cap);
 
         if (r < 0 && r != -ENOENT && r != -EFBIG)
@@ -160,7 +161,7 @@ static int open_identity(struct state *s, const char *configured_id, int64_t now
 }
 
 static int new_keyring(struct state *s, int64_t now_s, char *why, size_t cap) {
-        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {0};
+        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {.secret = true};
         int r = keyring_make(now_s, &s->keyring);
 
         if (r == 0)
@@ -173,7 +174,7 @@ static int new_keyring(struct state *s, int64_t now_s, char *why, size_t cap) {
 }
 
 static int open_keyring(struct state *s, int64_t now_s, char *why, size_t cap) {
-        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {0};
+        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {.secret = true};
         int r = state_file_read(s->cx_fd, "keyring.json", &bytes, why, cap);
 
         if (r == -ENOENT)

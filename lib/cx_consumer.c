@@ -16,12 +16,17 @@ static int64_t parse_time(const char *text) {
 
         if (!p)
                 return -1;
-        if (*p == '.')
-                for (p++; *p >= '0' && *p <= '9';)
-                        p++;
+        if (*p == '.') {
+                size_t digits = strspn(++p, "0123456789");
+
+                if (digits == 0)
+                        return -1;
+                p += digits;
+        }
         if ((*p == 'Z' || *p == 'z') && p[1] == '\0')
                 return timegm(&tm);
-        if ((*p != '+' && *p != '-') || strlen(p) != 6 || p[3] != ':')
+        if ((*p != '+' && *p != '-') || strlen(p) != 6 || p[3] != ':' || strspn(p + 1, "0123456789") != 2 ||
+            strspn(p + 4, "0123456789") != 2)
                 return -1;
         sign = *p == '-' ? -1 : 1;
         hours = (p[1] - '0') * 10 + p[2] - '0';
@@ -51,12 +56,24 @@ static bool has_feature(const struct iicp_json *object, const char *feature) {
         return false;
 }
 
+/* A point of small order gives the same all-zero secret with whatever key we make: every private key
+ * is a multiple of eight. So one trial says it for all. [05 section 3.9] */
+static bool low_order(const uint8_t pub[IICP_CX_KEY]) {
+        static const uint8_t trial[IICP_CX_KEY] = {9};
+        uint8_t shared[32];
+        int r = cx_shared(trial, pub, shared);
+
+        iicp_wipe(shared, sizeof(shared));
+        return r < 0;
+}
+
 int iicp_cx_peer_key_parse(const struct iicp_json *object, int64_t now_s, struct iicp_cx_peer_key *ret) {
         struct iicp_json algorithm = iicp_json_get(object, "algorithm"), id = iicp_json_get(object, "key_id");
         struct iicp_cx_peer_key k = {0};
 
         if (!iicp_json_is(&algorithm, "X25519") || cx_member(object, "key", k.pub, sizeof(k.pub)) < 0 ||
-            iicp_json_copy(&id, k.key_id, sizeof(k.key_id)) < 0 || !k.key_id[0] || expired(object, now_s))
+            iicp_json_copy(&id, k.key_id, sizeof(k.key_id)) < 0 || !k.key_id[0] || expired(object, now_s) ||
+            low_order(k.pub))
                 return -EINVAL;
         k.response_encryption = has_feature(object, IICP_CX_FEATURE_RESPONSE);
         *ret = k;
