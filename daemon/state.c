@@ -32,6 +32,14 @@ static int take(const struct iicp_json *o, const char *name, char *out, size_t c
         return v.type == IICP_JSON_NONE ? 0 : iicp_json_copy(&v, out, cap) < 0 ? -EINVAL : 0;
 }
 
+/* The rule of directories for ids; a file that was edited by hand may hold anything. */
+static bool valid_node_id(const char *id) {
+        static const char alnum[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+        return id[0] && strchr(alnum, id[0]) &&
+               strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-") == strlen(id);
+}
+
 /* Read with the scanner, which leaves no copies of the secrets behind. */
 static int parse_identity(struct iicp_str bytes, struct identity *ret) {
         struct identity id = {0};
@@ -42,7 +50,7 @@ static int parse_identity(struct iicp_str bytes, struct identity *ret) {
                 return -EINVAL;
         registered = iicp_json_get(&doc, "registered");
         at = iicp_json_get(&doc, "registered_at");
-        if (take(&doc, "node_id", id.node_id, sizeof(id.node_id)) == 0 && id.node_id[0] &&
+        if (take(&doc, "node_id", id.node_id, sizeof(id.node_id)) == 0 && valid_node_id(id.node_id) &&
             take(&doc, "directory_base", id.directory_base, sizeof(id.directory_base)) == 0 &&
             take(&doc, "node_token", id.node_token, sizeof(id.node_token)) == 0 &&
             take(&doc, "node_hmac_key", id.node_hmac_key, sizeof(id.node_hmac_key)) == 0 &&

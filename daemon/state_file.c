@@ -102,7 +102,10 @@ int state_file_read(int dir_fd, const char *name, struct iicp_buf *ret, char *wh
         if (r < 0)
                 return r;
         ret->max = STATE_FILE_MAX + 4096;
-        return read_all(fd, ret);
+        r = read_all(fd, ret);
+        if (r < 0)
+                snprintf(why, cap, "cannot read %s: %s", name, strerror(-r));
+        return r;
 }
 
 int state_file_aside(int dir_fd, const char *name, const char *tag, int64_t now_s) {

@@ -209,10 +209,12 @@ static bool allowed6(const uint8_t a[16], enum iicp_endpoint_use use) {
         static const uint8_t zero[12], nat64[12] = {0, 0x64, 0xff, 0x9b};
         static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
+        /* A NAT64 resolver must keep working when we dial; as an address of our own the embedding
+         * forms say nothing about who can reach us. */
         if (memcmp(a, mapped, 12) == 0 || memcmp(a, nat64, 12) == 0)
-                return allowed4(read4(a + 12));
+                return use == IICP_ENDPOINT_DIAL && allowed4(read4(a + 12));
         if (a[0] == 0x20 && a[1] == 0x02)
-                return allowed4(read4(a + 2));
+                return use == IICP_ENDPOINT_DIAL && allowed4(read4(a + 2));
         if (memcmp(a, zero, 12) == 0)
                 return false;
         for (size_t i = 0; i < ARRAY_SIZE(refused6); i++)
@@ -296,7 +298,7 @@ int iicp_endpoint_host_allowed(const struct iicp_url *url, enum iicp_endpoint_us
                 if (has_suffix(url->host, suffixes[i]))
                         return -EACCES;
         for (size_t i = 0; use == IICP_ENDPOINT_REGISTER && i < ARRAY_SIZE(more); i++)
-                if (has_suffix(url->host, more[i]))
+                if (has_suffix(url->host, more[i]) || strcmp(url->host, more[i] + 1) == 0)
                         return -EACCES;
         return 0;
 }

@@ -153,6 +153,44 @@ static void IICPD_01_64_corrupt_identity_is_kept_aside(void **state) {
         state_close(s);
 }
 
+static void IICPD_01_64_unusable_identities_are_corrupt(void **state) {
+        static const char *const texts[] = {
+                "", "[]", "{}", "{\"node_id\":\"\"}", "{\"node_id\":7}", "{\"node_id\":\"a b\"}",
+                "{\"node_id\":\"-a\"}", "{\"node_id\":\"a/../b\"}",
+                "{\"node_id\":\"0123456789012345678901234567890123456\"}",
+                "{\"node_id\":\"a\",\"node_token\":[]}",
+        };
+
+        (void) state;
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+                struct state *s;
+
+                state_close(open_ok(NULL));
+                put_file("identity.json", texts[i], 0600);
+                s = open_ok(NULL);
+                assert_int_equal(strlen(state_identity(s)->node_id), 36);
+                assert_string_equal(state_identity(s)->node_token, "");
+                assert_true(has_aside(".", "identity.json.bad-"));
+                state_close(s);
+        }
+}
+
+/* A crash between writing and renaming leaves the old file whole and the way free. */
+static void IICPD_01_63_left_overs_of_a_crash_do_no_harm(void **state) {
+        struct state *s = open_ok("a");
+
+        (void) state;
+        put_file(".identity.json.new", "{\"node_id\":\"half", 0644);
+        strcpy(state_identity(s)->node_token, "t1");
+        assert_int_equal(state_save_identity(s), 0);
+        assert_int_not_equal(access(at(".identity.json.new"), F_OK), 0);
+        state_close(s);
+        put_file(".identity.json.new", "{\"node_id\":\"half", 0644);
+        s = open_ok("a");
+        assert_string_equal(state_identity(s)->node_token, "t1");
+        state_close(s);
+}
+
 static void IICPD_05_22_second_instance_is_refused_with_the_pid(void **state) {
         struct state *s = open_ok(NULL), *other = NULL;
         char pid[32];
@@ -275,6 +313,8 @@ int main(void) {
                 TEST(IICPD_01_63_files_are_0600_in_a_0700_directory),
                 TEST(IICPD_01_63_what_is_saved_is_read_again),
                 TEST(IICPD_01_64_corrupt_identity_is_kept_aside),
+                TEST(IICPD_01_64_unusable_identities_are_corrupt),
+                TEST(IICPD_01_63_left_overs_of_a_crash_do_no_harm),
                 TEST(IICPD_05_22_second_instance_is_refused_with_the_pid),
                 TEST(IICPD_05_31_wrong_mode_refuses_the_start),
                 TEST(IICPD_05_31_links_are_not_followed),

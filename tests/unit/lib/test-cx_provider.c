@@ -3,7 +3,6 @@
 #include "vectors.h"
 
 #include <iicp/codec.h>
-#include <iicp/envelope.h>
 #include <stdio.h>
 
 static void unhex(struct iicp_str hex, uint8_t *out, size_t n) {
@@ -64,7 +63,7 @@ static void CX_02_accepted_variants_open(void **state) {
         json_object_put(doc);
 }
 
-/* Cases that the envelope check refuses before the cryptography is asked. */
+/* Cases that admission refuses before the cryptography is asked. */
 static bool refused_by_shape(struct json_object *body) {
         struct json_object *conf = vector_find(body, "iicp_conf"), *payload = vector_find(body, "payload");
 
@@ -103,33 +102,6 @@ static void CX_05_refused_requests_have_their_detail_code(void **state) {
         json_object_put(doc);
 }
 
-static void CX_02_requests_of_wrong_shape_are_validation_errors(void **state) {
-        struct json_object *doc = vector_ours("security/cx-request-v1.json");
-        struct json_object *list = vector_get(doc, "reject");
-        size_t tried = 0;
-
-        (void) state;
-        for (size_t i = 0; i < json_object_array_length(list); i++) {
-                struct json_object *c = json_object_array_get_idx(list, i), *body = vector_get(c, "request_body");
-                struct iicp_refusal refusal = {0};
-                struct iicp_envelope e;
-
-                if (!refused_by_shape(body))
-                        continue;
-                assert_int_equal(iicp_envelope_parse(vector_text(body), &e), 0);
-                if (iicp_envelope_check(&e, 0, &refusal)) {
-                        /* left to the door, which knows whether there is an envelope */
-                        assert_true(e.cx_response_required);
-                        assert_int_equal(e.m_iicp_conf.type, IICP_JSON_NONE);
-                } else
-                        assert_int_equal(refusal.id, IICP_REFUSE_VALIDATION);
-                iicp_envelope_free(&e);
-                tried++;
-        }
-        assert_int_equal(tried, 3);
-        json_object_put(doc);
-}
-
 static void IICPD_05_10_answers_need_a_session_and_use_a_fresh_nonce(void **state) {
         struct iicp_cx_session session = {.valid = true}, none = {0};
         struct iicp_buf a = {0}, b = {0};
@@ -150,7 +122,6 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(CX_02_accepted_variants_open),
                 cmocka_unit_test(CX_05_refused_requests_have_their_detail_code),
-                cmocka_unit_test(CX_02_requests_of_wrong_shape_are_validation_errors),
                 cmocka_unit_test(IICPD_05_10_answers_need_a_session_and_use_a_fresh_nonce),
         };
 

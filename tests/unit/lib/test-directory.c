@@ -161,6 +161,27 @@ static void IICPD_01_40_windows(void **state) {
         json_object_put(doc);
 }
 
+static void IICPD_01_40_windows_of_the_node_cases(void **state) {
+        struct json_object *doc = vector_ours("node/backend-stability-cases-v1.json");
+        struct json_object *list = vector_get(doc, "availability");
+        struct iicp_window w[8];
+
+        (void) state;
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                struct json_object *c = json_object_array_get_idx(list, i);
+                double share;
+                size_t n;
+
+                windows_of(vector_get(c, "windows"), w, &n);
+                share = iicp_windows_share(w, n, minute_of(vector_str(c, "time").p));
+                assert_true(share == json_object_get_double(vector_get(c, "share")));
+                assert_int_equal(
+                        iicp_windows_effective((unsigned) json_object_get_int(vector_get(c, "max_concurrent")), share),
+                        json_object_get_int(vector_get(c, "effective_max_concurrent")));
+        }
+        json_object_put(doc);
+}
+
 static void DIR_HB_LIVE_01_challenge_response(void **state) {
         struct json_object *doc = vector_ours("directory/heartbeat-challenge.json");
         struct json_object *list = vector_get(doc, "cases");
@@ -226,6 +247,7 @@ int main(void) {
                 cmocka_unit_test(IICPD_01_21_every_shape_of_errors),
                 cmocka_unit_test(IICPD_01_23_wrong_types_count_as_absent),
                 cmocka_unit_test(IICPD_01_40_windows),
+                cmocka_unit_test(IICPD_01_40_windows_of_the_node_cases),
                 cmocka_unit_test(DIR_HB_LIVE_01_challenge_response),
                 cmocka_unit_test(SEC_AUTH_02_secrets_compare_by_digest),
                 cmocka_unit_test(IICPD_01_39_capabilities_from_model_names),

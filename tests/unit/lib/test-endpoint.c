@@ -105,6 +105,61 @@ static void IICPD_05_37_consumer_urls(void **state) {
         json_object_put(doc);
 }
 
+/* What 04 section 9 lets us send as our own endpoint. */
+static void IICPD_05_37_registered_urls(void **state) {
+        struct json_object *doc = vector_ours("reachability/routability.json");
+        struct json_object *list = vector_get(doc, "endpoint");
+
+        (void) state;
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                struct json_object *c = json_object_array_get_idx(list, i), *answers = vector_find(c, "resolves_to");
+                bool wanted = json_object_get_boolean(vector_get(c, "allow"));
+                bool got = url_allowed(vector_str(c, "url"), IICP_ENDPOINT_REGISTER);
+
+                if (answers && json_object_is_type(answers, json_type_array))
+                        for (size_t j = 0; got && j < json_object_array_length(answers); j++)
+                                got = addr_allowed(json_object_get_string(json_object_array_get_idx(answers, j)),
+                                                   IICP_ENDPOINT_REGISTER);
+                if (got != wanted)
+                        fail_msg("%s (%s): expected %d", vector_str(c, "url").p, vector_str(c, "reason").p, wanted);
+        }
+        json_object_put(doc);
+}
+
+static bool all_allowed(struct json_object *addresses) {
+        for (size_t i = 0; i < json_object_array_length(addresses); i++)
+                if (!addr_allowed(json_object_get_string(json_object_array_get_idx(addresses, i)),
+                                  IICP_ENDPOINT_DIAL))
+                        return false;
+        return true;
+}
+
+static void IICPD_05_37_public_profile(void **state) {
+        struct json_object *doc = vector_public("security/endpoint-security-v1.json");
+        struct json_object *list = vector_get(doc, "address_vectors");
+
+        (void) state;
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                struct json_object *c = json_object_array_get_idx(list, i);
+
+                /* the switch for private networks is the caller's: it does not ask */
+                if (json_object_get_boolean(vector_get(c, "allow_private")))
+                        continue;
+                if (all_allowed(vector_get(c, "addresses")) != json_object_get_boolean(vector_get(c, "allowed")))
+                        fail_msg("%s", vector_str(c, "id").p);
+        }
+        list = vector_get(doc, "hostname_vectors");
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                struct json_object *c = json_object_array_get_idx(list, i);
+                char url[300];
+
+                snprintf(url, sizeof(url), "https://%s", vector_str(c, "host").p);
+                if (url_allowed(iicp_str(url), IICP_ENDPOINT_DIAL) != json_object_get_boolean(vector_get(c, "allowed")))
+                        fail_msg("%s", url);
+        }
+        json_object_put(doc);
+}
+
 static void IICPD_05_37_registration_is_narrower(void **state) {
         static const char *const never[] = {"http://node.example:9484", "http://router.home.arpa",
                                             "http://[2001:0:1234::1]:9484", "http://127.0.0.1:9484"};
@@ -141,6 +196,8 @@ int main(void) {
                 cmocka_unit_test(IICPD_05_37_url_texts),
                 cmocka_unit_test(IICPD_05_37_host_names),
                 cmocka_unit_test(IICPD_05_37_consumer_urls),
+                cmocka_unit_test(IICPD_05_37_registered_urls),
+                cmocka_unit_test(IICPD_05_37_public_profile),
                 cmocka_unit_test(IICPD_05_37_registration_is_narrower),
                 cmocka_unit_test(IICPD_05_37_origin_and_parts),
         };
