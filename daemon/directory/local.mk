@@ -1,1 +1,4 @@
-daemon_libiicpd_la_SOURCES += daemon/directory/directory.h
+daemon_libiicpd_la_SOURCES += \
+	daemon/directory/body.c daemon/directory/client.c daemon/directory/directory.c \
+	daemon/directory/directory.h daemon/directory/heartbeat.c daemon/directory/internal.h \
+	daemon/directory/registration.c

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_DIRECTORY_INTERNAL_H
+#define IICPD_DIRECTORY_INTERNAL_H
+
+/* What the files of this room share. Everything runs on the loop. */
+
+#include "../node.h"
+#include "directory.h"
+
+#include <iicp/directory.h>
+#include <iicp/json.h>
+
+#define CONNECT_TIMEOUT_MS 3000u
+#define REGISTER_TIMEOUT_MS 20000u   /* the directory calls back meanwhile; DECISION 3 */
+#define BEAT_TIMEOUT_MS 5000u
+#define STOP_TIMEOUT_MS 2000u
+#define ANSWER_MAX ((size_t) 1024 * 1024)
+#define REGISTER_SPACING_MS 5000u
+#define REGISTERS_PER_MINUTE 10u
+#define BEAT_INTERVAL_MS 30000u
+#define BEAT_INTERVAL_MIN_MS 5000u
+#define BEAT_INTERVAL_MAX_MS 60000u
+#define BEAT_SPACING_MS 10000u       /* between extra beats */
+#define SILENCE_MS 90000u            /* after that the directory hides the node */
+#define MINIMAL_BODY_MS 600000u      /* after a 422 on a heartbeat */
+#define BREAKER_FAILURES 5u          /* from there on no fast repetitions */
+#define MODELS_PER_CAPABILITY 64u
+#define HEALTH_MODEL_MAX 128u        /* characters, longer names are left out of a heartbeat */
+
+/* The model names of one registration. */
+struct model_list {
+        char **v;
+        size_t n;
+};
+int model_list_copy(const char *const *v, size_t n, struct model_list *ret);
+void model_list_free(struct model_list *l);
+bool model_list_same_set(const struct model_list *l, const char *const *v, size_t n);
+
+/* One REGISTER from body to stored answer. */
+struct registration {
+        struct fetch *fetch;
+        struct iicp_buf body;           /* holds the token: wiped */
+        struct model_list models;
+        char endpoint[256], digest[65], cx_key_id[IICP_CX_KEY_ID_TEXT];
+        bool without_cx;
+        bool saving;                    /* accepted, identity on its way to the disk */
+        bool rejoin;                    /* the heartbeat was refused before */
+};
+
+struct heartbeat {
+        struct fetch *fetch;
+        struct timer timer, repeat;
+        struct iicp_buf body;           /* identical for the fast repetition */
+        bool repeated;
+        bool available;                 /* as last sent */
+        bool answered_challenge;        /* this body carries the answer */
+        bool ever_sent;
+        unsigned failures, forbidden;   /* in a row */
+        uint64_t sent_ms, good_ms, interval_ms, minimal_until_ms;
+        uint64_t progress_ms;           /* supervisor tick */
+        uint64_t good_total, failed_total;
+};
+
+struct directory {
+        struct node *node;
+        double (*uniform)(double low, double high);
+        bool started, stopping, left;
+        bool registered;                /* our credentials are, as far as we know, valid */
+        bool blocked;                   /* needs the operator */
+        bool wanted;                    /* a registration is due */
+        const char *reason;             /* why it is due, static */
+        bool held;                      /* no try before the timer, whatever is poked */
+        bool omit_cx;                   /* next try: ladder step b */
+        bool cx_omitted_before;         /* that step was taken already */
+        unsigned failures, liveness_failures, ownership_failures;
+        uint64_t tried_ms[REGISTERS_PER_MINUTE];
+        unsigned tries;
+        char refused_endpoint[256];     /* not routable: no try before its time */
+        char why[320];
+        char last_code[IICP_DIR_CODE_MAX];
+        struct timer timer;             /* next REGISTER */
+        struct registration *reg;
+        struct heartbeat beat;
+        struct model_list models;       /* of the last accepted registration */
+        struct timer silence;           /* 90 s without a good beat, then once an hour */
+        bool silent;                    /* said so */
+        bool no_answer;                 /* the last REGISTER met no working directory */
+        uint64_t silent_since_ms;
+        uint64_t registrations;
+        /* from answers, for status */
+        double reputation;              /* negative: unknown */
+        char reputation_model[33], observed_ip[65];
+        /* leaving */
+        struct fetch *leave;
+        struct iicp_buf leave_body;
+        bool leave_wanted, leaving, leave_again;
+        void (*leave_fn)(void *arg, bool ok);
+        void *leave_arg;
+        bool leave_ok;
+        struct timer stop_timer;
+        void (*stop_fn)(void *arg);
+        void *stop_arg;
+        bool stop_beat_sent;
+};
+
+/* ---- directory.c ---- */
+uint64_t directory_now(const struct directory *d);
+/* Decides what is next: leave, stop, register. Called after whatever may have changed that. */
+void directory_advance(struct directory *d);
+/* A registration is due for this (static) reason. */
+void directory_want(struct directory *d, const char *reason);
+/* The directory has accepted something of ours. */
+void directory_good(struct directory *d);
+void directory_set_why(struct directory *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* NULL, or why this node does not register. */
+const char *directory_off(const struct directory *d);
+/* Writes the identity on the helper thread; then, if not NULL, fn. */
+void directory_save(struct directory *d, void (*fn)(struct directory *d));
+
+/* ---- client.c ---- */
+struct directory_request {
+        const char *method, *path;      /* "/v1/..." */
+        struct iicp_str body;
+        bool authorized;                /* with the node's token */
+        uint64_t timeout_ms;
+};
+struct fetch *directory_call(struct directory *d, const struct directory_request *r, fetch_done_fn done);
+/* The listed status with a JSON object. */
+bool directory_answer_ok(const struct fetch_answer *a, int status, struct iicp_json *ret);
+void directory_answer_error(enum iicp_directory_call call, const struct fetch_answer *a,
+                            struct iicp_directory_error *ret);
+/* Reason for the counter of failures: timeout connect tls http_4xx http_5xx parse. */
+const char *directory_failure_reason(const struct fetch_answer *a);
+
+/* ---- body.c ---- */
+/* Fills body, models, endpoint, digest and key id from current state. -ENOENT without a model,
+ * -ENOMEM. */
+int body_register(struct directory *d, struct registration *r);
+/* Digest of what a REGISTER would declare now. */
+int body_digest(struct directory *d, char out[65]);
+/* available: as it is to be said. */
+int body_heartbeat(struct directory *d, bool available, struct iicp_buf *out, bool *ret_answers_challenge);
+void body_node_id(struct directory *d, struct iicp_buf *out);
+
+/* ---- registration.c ---- */
+void registration_start(struct directory *d);
+void registration_cancel(struct directory *d);
+
+/* ---- heartbeat.c ---- */
+bool heartbeat_available(const struct directory *d);
+void heartbeat_init(struct directory *d);
+/* After an accepted registration. */
+void heartbeat_begin(struct directory *d);
+/* No beat any more until heartbeat_begin. */
+void heartbeat_suspend(struct directory *d);
+/* What is said may have changed: an extra beat if it did. */
+void heartbeat_poke(struct directory *d);
+/* The last one. false: nothing was sent. */
+bool heartbeat_last(struct directory *d);
+
+#endif
