@@ -178,7 +178,10 @@ static uint64_t ownership_delay(struct directory *d, const struct iicp_directory
 static uint64_t liveness_delay(struct directory *d) {
         static const uint64_t steps[] = {5000, 15000, 30000, 60000};
 
-        return steps[MIN(d->liveness_failures++, (unsigned) ARRAY_SIZE(steps) - 1)];
+        size_t i = MIN(d->liveness_failures, ARRAY_SIZE(steps) - 1);
+
+        d->liveness_failures++;
+        return steps[i];
 }
 
 /* How long until the next try; sets blocked where only the operator can help. */

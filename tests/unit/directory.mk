@@ -1,7 +1,6 @@
-UNIT_TESTS +=
-# one block a program:
-#   UNIT_TESTS += tests/unit/lib/test-urn
-#   tests_unit_lib_test_urn_SOURCES = tests/unit/lib/test-urn.c
-#   tests_unit_lib_test_urn_CPPFLAGS = $(UNIT_CPPFLAGS)
-#   tests_unit_lib_test_urn_CFLAGS = $(UNIT_CFLAGS)
-#   tests_unit_lib_test_urn_LDADD = $(UNIT_LIB_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-directory
+tests_unit_daemon_directory_test_directory_SOURCES = tests/unit/daemon/directory/test-directory.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_directory_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_directory_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_directory_LDADD = $(UNIT_DAEMON_LIBS)

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "log.h"
+#include "util.h"
+#include "world.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+struct world *world;
+
+/* ---- time ---- */
+
+static struct timer *armed[16];
+static uint64_t due[16];
+
+static uint64_t mono_us(void *arg) {
+        (void) arg;
+        return world->now_ms * 1000;
+}
+
+static int64_t wall_s(void *arg) {
+        (void) arg;
+        return 1790000000 + (int64_t) (world->now_ms / 1000);
+}
+
+static const struct clock driven = {.mono_us = mono_us, .wall_s = wall_s};
+
+static size_t slot_of(const struct timer *t) {
+        size_t i = 0;
+
+        while (i < ARRAY_SIZE(armed) && armed[i] != t)
+                i++;
+        return i;
+}
+
+void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg) {
+        (void) l;
+        *t = (struct timer){.fn = fn, .arg = arg, .made = true};
+}
+
+void timer_set_ms(struct timer *t, uint64_t delay_ms) {
+        size_t i = slot_of(t);
+
+        if (i == ARRAY_SIZE(armed))
+                i = slot_of(NULL);
+        assert_true(i < ARRAY_SIZE(armed));
+        armed[i] = t;
+        due[i] = world->now_ms + delay_ms;
+}
+
+void timer_clear(struct timer *t) {
+        size_t i = slot_of(t);
+
+        if (i < ARRAY_SIZE(armed))
+                armed[i] = NULL;
+}
+
+bool timer_armed(const struct timer *t) {
+        return slot_of(t) < ARRAY_SIZE(armed);
+}
+
+void world_run(uint64_t ms) {
+        uint64_t end = world->now_ms + ms;
+
+        for (;;) {
+                size_t first = ARRAY_SIZE(armed);
+                struct timer *t;
+
+                for (size_t i = 0; i < ARRAY_SIZE(armed); i++)
+                        if (armed[i] && due[i] <= end && (first == ARRAY_SIZE(armed) || due[i] < due[first]))
+                                first = i;
+                if (first == ARRAY_SIZE(armed))
+                        break;
+                t = armed[first];
+                world->now_ms = MAX(world->now_ms, due[first]);
+                armed[first] = NULL;
+                t->fn(t->arg);
+        }
+        world->now_ms = end;
+}
+
+static void (*held_work)(void *arg), (*held_done)(void *arg);
+static void *held_arg;
+
+int loop_block(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg) {
+        (void) l;
+        if (world->hold_saves) {
+                held_work = work;
+                held_done = done;
+                held_arg = arg;
+                return 0;
+        }
+        work(arg);
+        done(arg);
+        return 0;
+}
+
+void world_saved(void) {
+        assert_non_null(held_work);
+        held_work(held_arg);
+        held_done(held_arg);
+        held_work = NULL;
+}
+
+/* ---- calls ---- */
+
+const char *fetch_error_name(enum fetch_error e) {
+        return e == FETCH_TIMEOUT ? "timeout" : e == FETCH_TLS ? "tls" : "connect";
+}
+
+struct fetch *fetch_start(struct fetch_pool *p, const struct fetch_request *r, fetch_done_fn done, void *arg) {
+        struct fetch *f = &world->calls[world->n_calls++];
+
+        (void) p;
+        assert_true(world->n_calls <= WORLD_CALLS);
+        *f = (struct fetch){.timeout_ms = r->timeout_ms, .connect_ms = r->connect_timeout_ms, .at_ms = world->now_ms,
+                            .done = done, .arg = arg};
+        snprintf(f->method, sizeof f->method, "%s", r->method);
+        snprintf(f->url, sizeof f->url, "%s", r->url);
+        for (; r->headers[f->n_headers]; f->n_headers++)
+                snprintf(f->headers[f->n_headers], sizeof f->headers[0], "%s", r->headers[f->n_headers]);
+        f->body = strndup(r->body.p ? r->body.p : "", r->body.n);
+        return f;
+}
+
+void fetch_cancel(struct fetch *f) {
+        f->over = f->cancelled = true;
+}
+
+struct fetch *world_call(const char *method, const char *path) {
+        for (unsigned i = world->n_calls; i > 0; i--) {
+                struct fetch *f = &world->calls[i - 1];
+                size_t n = strlen(f->url), m = strlen(path);
+
+                if (!f->over && strcmp(f->method, method) == 0 && n > m && strcmp(f->url + n - m, path) == 0)
+                        return f;
+        }
+        fail_msg("no %s %s is open", method, path);
+        return NULL;
+}
+
+bool world_idle(void) {
+        for (unsigned i = 0; i < world->n_calls; i++)
+                if (!world->calls[i].over)
+                        return false;
+        return true;
+}
+
+void world_answer(struct fetch *f, int status, const char *body) {
+        f->over = true;
+        f->done(f->arg, &(struct fetch_answer){.error = FETCH_OK, .status = status, .body = iicp_str(body)});
+}
+
+void world_fail(struct fetch *f, enum fetch_error e) {
+        f->over = true;
+        f->done(f->arg, &(struct fetch_answer){.error = e});
+}
+
+void world_accept(const char *token, const char *key) {
+        char body[512];
+
+        snprintf(body, sizeof body, "{\"node_id\":\"%s\",\"node_token\":\"%s\",\"node_hmac_key\":\"%s\",\"expires_at\":null}",
+                 state_identity(world->node.state)->node_id, token, key);
+        world_answer(world_call("POST", "/v1/register"), 201, body);
+}
+
+json_object *world_body(const struct fetch *f) {
+        json_object *o = json_tokener_parse(f->body);
+
+        assert_non_null(o);
+        return o;
+}
+
+const char *world_header(const struct fetch *f, const char *name) {
+        size_t n = strlen(name);
+
+        for (unsigned i = 0; i < f->n_headers; i++)
+                if (strncmp(f->headers[i], name, n) == 0 && f->headers[i][n] == ':')
+                        return f->headers[i] + n + 2;
+        return NULL;
+}
+
+/* ---- the other rooms ---- */
+
+const char *const *backends_models_to_register(struct backends *s, size_t *ret_n) {
+        (void) s;
+        *ret_n = world->n_models;
+        return world->models;
+}
+
+const char *const *backends_models(struct backends *s, size_t *ret_n, bool *ret_known) {
+        (void) s;
+        *ret_n = world->n_models;
+        *ret_known = world->models_known;
+        return world->models;
+}
+
+void backends_on_change(struct backends *s, void (*fn)(void *arg), void *arg) {
+        (void) s;
+        (void) fn;
+        (void) arg;
+}
+
+const char *backends_flavour(const struct backends *s) {
+        (void) s;
+        return "ollama";
+}
+
+bool backends_demo_only(const struct backends *s) {
+        (void) s;
+        return world->demo;
+}
+
+void backends_stability(struct backends *s, struct backend_stability *ret) {
+        (void) s;
+        *ret = world->stability;
+}
+
+const char *backend_state_name(enum backend_state s) {
+        return s == STATE_OK ? "ok" : s == STATE_DEGRADED ? "degraded" : "draining";
+}
+
+void backends_observe(struct backends *s) {
+        (void) s;
+}
+
+unsigned corridor_active(const struct corridor *c) {
+        (void) c;
+        return world->active;
+}
+
+unsigned corridor_effective(const struct corridor *c) {
+        (void) c;
+        return world->effective;
+}
+
+bool corridor_available(const struct corridor *c) {
+        (void) c;
+        return world->available;
+}
+
+void corridor_on_change(struct corridor *c, void (*fn)(void *arg), void *arg) {
+        (void) c;
+        (void) fn;
+        (void) arg;
+}
+
+void corridor_token_rotated(struct corridor *c, const char *old_token) {
+        (void) c;
+        snprintf(world->rotated, sizeof world->rotated, "%s", old_token);
+}
+
+const char *node_endpoint(const struct node *n, const char **ret_why) {
+        (void) n;
+        if (ret_why)
+                *ret_why = "no public address";
+        return world->endpoint[0] ? world->endpoint : NULL;
+}
+
+void metrics_heartbeat_failure(struct metrics *m, const char *reason) {
+        (void) m;
+        world->failure_reason = reason;
+}
+
+int metrics_add_gauges(struct metrics *m, metrics_gauge_fn fn, void *arg) {
+        (void) m;
+        (void) fn;
+        (void) arg;
+        return 0;
+}
+
+/* ---- life ---- */
+
+static double middle(double low, double high) {
+        return (low + high) / 2;
+}
+
+int world_setup(void **state) {
+        char why[256];
+
+        (void) state;
+        memset(armed, 0, sizeof armed);
+        log_setup(LOG_F_TEXT, LOG_L_ERR);
+        world = calloc(1, sizeof *world);
+        world->now_ms = 1000000;
+        world->models[0] = "llama3.1:8b";
+        world->n_models = 1;
+        world->models_known = world->available = true;
+        world->effective = 4;
+        world->stability = (struct backend_stability){STATE_OK, "ok", 0, 0};
+        snprintf(world->endpoint, sizeof world->endpoint, "https://node.example.com");
+        world->config = (struct config){
+                .directory_url = (char *) "https://dir.example.org/api", .directory_register = true,
+                .region = (char *) "eu-central", .intent_default = (char *) "urn:iicp:intent:llm:chat:v1",
+                .max_concurrent = 4, .tokens_per_min = 20000, .max_tokens = 4096, .cx_enabled = true};
+        snprintf(world->dir, sizeof world->dir, "./test-directory-XXXXXX");
+        assert_non_null(mkdtemp(world->dir));
+        assert_int_equal(state_open(world->dir, NULL, 1790000000, &world->node.state, why, sizeof why), 0);
+        world->node.clock = &driven;
+        world->node.config = &world->config;
+        world->node.phase = NODE_RUNNING;
+        world->node.directory = directory_new(&world->node);
+        assert_non_null(world->node.directory);
+        world->node.directory->uniform = middle;
+        return 0;
+}
+
+int world_teardown(void **state) {
+        char command[128];
+
+        (void) state;
+        directory_free(world->node.directory);
+        state_close(world->node.state);
+        snprintf(command, sizeof command, "rm -rf '%s'", world->dir);
+        assert_int_equal(system(command), 0);
+        for (unsigned i = 0; i < world->n_calls; i++)
+                free(world->calls[i].body);
+        free(world);
+        return 0;
+}

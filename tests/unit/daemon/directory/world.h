@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WORLD_H
+#define WORLD_H
+
+/* A driven clock, scripted answers and settable facts around the directory room: timers fire only
+ * when world_run moves the clock, calls are answered only by world_answer. */
+
+#include "directory/internal.h"
+
+#include <json-c/json.h>
+
+#define WORLD_CALLS 64
+
+struct fetch {
+        char method[8], url[256];
+        char headers[8][160];
+        unsigned n_headers;
+        char *body;
+        uint64_t timeout_ms, connect_ms, at_ms;
+        fetch_done_fn done;
+        void *arg;
+        bool over, cancelled;
+};
+
+struct world {
+        struct node node;
+        struct config config;
+        uint64_t now_ms;
+        struct fetch calls[WORLD_CALLS];
+        unsigned n_calls;
+        const char *models[8];
+        size_t n_models;
+        bool models_known, demo, available;
+        unsigned active, effective;
+        struct backend_stability stability;
+        char endpoint[256];
+        char rotated[STATE_TOKEN_MAX + 1];
+        const char *failure_reason;
+        unsigned stops, leaves;
+        bool left_ok, hold_saves;
+        char dir[64];
+};
+extern struct world *world;
+
+int world_setup(void **state);
+int world_teardown(void **state);
+/* Moves the clock, firing what falls due in order. */
+void world_run(uint64_t ms);
+/* The newest call that is not over; fails the test if there is none for this path. */
+struct fetch *world_call(const char *method, const char *path);
+bool world_idle(void); /* nothing in flight */
+void world_answer(struct fetch *f, int status, const char *body);
+void world_fail(struct fetch *f, enum fetch_error e);
+/* Answers the REGISTER that is open with a usable 201. */
+void world_accept(const char *token, const char *key);
+void world_saved(void); /* lets a held write finish */
+json_object *world_body(const struct fetch *f); /* owned by the caller */
+const char *world_header(const struct fetch *f, const char *name);
+
+#endif
