@@ -1,315 +1,357 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A strict fake of an inference server: it speaks the OpenAI dialect (and what tells an Ollama or a
-llama.cpp apart), refuses what a careful node never sends, remembers every request and can be told to
-misbehave.
+"""A strict fake of an inference server (OpenAI dialect), for faults that a real one does not make on demand.
 
-    fake_backend.py [--port 0] [--flavour openai|ollama|llamacpp|vllm] [--models a,b] [--api-key K] [--delay-ms N]
+    fake_backend.py [--port N] [--host H] [--models a,b] [--flavour ollama|llamacpp|vllm|lmstudio|custom]
 
-  GET    /lab/requests[?path=/v1/chat/completions]   what was asked, with what was wrong about it
-  DELETE /lab/requests
-  POST   /lab/settings {"delay_ms":0,"models":[..],"text":null,"slots":4}
-  POST   /lab/faults {"path":"/v1/chat/completions","status":500,"body":{..},"headers":{..},
-                      "drop":false,"cut":false,"hang":false,"count":1}    one or a list; count 0 = until cleared
-  DELETE /lab/faults
+Prints its URL, then serves until it is ended. It is told by requests to its own port:
+
+    POST /_control   {"rules": [RULE...], "models": [...], "flavour": "...", "refuse_ms": N, ...}   members replace
+    GET  /_requests  every request so far (not those of /_...): method, path, headers, body, connection, nth
+    POST /_forget    empties that list
+
+A RULE is taken for a request whose path equals "path" (or any, without), "times" times (always, without):
+
+    {"path", "times", "after": N           not for the first N matching requests
+     "mode": "answer" (default) | "reset" | "close" | "hang" | "garbage" | "close_mid" | "reset_mid" | "endless" | "trickle",
+     "on_reused": true                     only for a request that is not the first of its connection
+     "status": 200, "headers": {...}, "json": any or "body": text or "base64": text, "chunked": true,
+     "delay_ms": N, "piece_ms": N}         trickle: one byte each piece_ms
+
+A request that breaks the manners (no Host, POST without application/json, Expect) is answered 400.
 """
 
 import argparse
+import base64
 import json
-import select
 import socket
+import struct
+import sys
 import threading
 import time
-import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-BODY_MAX = 8 << 20
-REQUESTS_KEPT = 20000
-# of a caller's request nothing may travel on
-FOREIGN = ("origin", "cookie", "forwarded", "x-forwarded-for", "x-iicp-consumer-token", "referer", "te", "upgrade")
+LIMIT = 16 * 1024 * 1024
 
 
-class Backend:
-    def __init__(self, options):
-        self.flavour, self.api_key = options.flavour, options.api_key
-        self.models = options.models.split(",")
-        self.delay_ms, self.text, self.slots = options.delay_ms, None, 4
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+class Gone(Exception):
+    pass
+
+
+class Fake:
+    def __init__(self, host, port, models, flavour):
         self.lock = threading.Lock()
-        self.requests, self.faults, self.running, self.most = [], [], 0, 0
+        self.state = {"models": models, "flavour": flavour, "rules": [], "slots": 2, "context": 2048,
+                      "loaded": models, "key": None, "text": "Hello from the fake."}
+        self.requests = []
+        self.connections = 0
+        self.active = self.most_active = 0
+        self.cancelled = 0
+        self.listener = None
+        self.listen(host, port)
+        self.host, self.port = self.listener.getsockname()[:2]
 
-    def fault(self, path):
-        with self.lock:
-            for f in self.faults:
-                if f.get("path") in (None, path):
-                    if f.get("count", 1) > 0:
-                        f["count"] = f.get("count", 1) - 1
-                        if f["count"] == 0:
-                            self.faults.remove(f)
-                    return f
-        return None
+    def listen(self, host, port):
+        s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((host, port))
+        s.listen(1024)
+        self.listener = s
 
+    def serve(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                self.back.wait()
+                continue
+            self.connections += 1
+            threading.Thread(target=self.connection, args=(sock, self.connections), daemon=True).start()
 
-def nulls(body):
-    """Null members and members that start with an underscore."""
-    return [k for k, v in body.items() if v is None or k.startswith("_")]
+    def refuse(self, ms):
+        """Nothing listens for a while; connections that are open stay."""
+        self.back = threading.Event()
+        old = self.listener
+        old.shutdown(socket.SHUT_RDWR)
+        old.close()
 
+        def again():
+            self.listen(self.host, self.port)
+            self.back.set()
+        threading.Timer(ms / 1000, again).start()
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server_version, sys_version = "fake", ""
-    backend = None
+    # ---- one connection ----
 
-    def log_message(self, *_):
-        """Quiet: /lab/requests knows everything."""
-
-    def setup(self):
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def send(self, status, value, headers=None, raw=None):
-        body = raw if raw is not None else json.dumps(value).encode()
-        self.send_response(status)
-        for name, text in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, text)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def error(self, status, message, kind="invalid_request_error"):
-        self.send(status, {"error": {"message": message, "type": kind, "param": None, "code": None}})
-
-    def read(self):
-        n = int(self.headers.get("Content-Length") or 0)
-        return self.rfile.read(n) if 0 < n <= BODY_MAX else b""
-
-    # ---- the lab's own ----
-
-    def lab(self, path, query):
-        b = self.backend
-        if path == "/lab/requests" and self.command == "GET":
-            with b.lock:
-                found = [r for r in b.requests if query.get("path", [r["path"]])[0] == r["path"]]
-            self.send(200, {"requests": found, "running": b.running, "most": b.most})
-        elif path == "/lab/settings" and self.command == "POST":
-            with b.lock:
-                for name, value in json.loads(self.read()).items():
-                    setattr(b, name, value)
-            self.send(200, {})
-        elif path == "/lab/faults" and self.command == "POST":
-            faults = json.loads(self.read())
-            with b.lock:
-                b.faults.extend(faults if isinstance(faults, list) else [faults])
-            self.send(200, {})
-        elif path in ("/lab/requests", "/lab/faults") and self.command == "DELETE":
-            with b.lock:
-                (b.requests if path == "/lab/requests" else b.faults).clear()
-            self.send(200, {})
-        else:
-            self.error(404, "no such thing in the lab")
-
-    # ---- what a careful node never sends ----
-
-    def wrong(self, raw):
-        """(complaint, parsed body)"""
-        host = f"127.0.0.1:{self.server.server_address[1]}"
-        if self.headers.get("Host") not in (host, host.replace("127.0.0.1", "localhost")):
-            return f"Host is {self.headers.get('Host')}", None
-        for name in FOREIGN:
-            if name in self.headers:
-                return f"header {name}", None
-        want = f"Bearer {self.backend.api_key}" if self.backend.api_key else None
-        if self.headers.get("Authorization") != want:
-            return "Authorization is not as configured", None
-        if self.command != "POST":
-            return (None, None) if not raw else ("a body with GET", None)
-        if (self.headers.get("Content-Type") or "").split(";")[0] != "application/json":
-            return "Content-Type", None
-        if "Expect" in self.headers:
-            return "Expect", None
+    def connection(self, sock, number):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        data, nth = b"", 0
         try:
-            body = json.loads(raw)
-        except ValueError:
-            return "no JSON", None
-        if not isinstance(body, dict):
-            return "no object", None
-        bad = nulls(body)
-        return (f"members {bad}", body) if bad else (None, body)
+            while True:
+                request, data = self.read(sock, data)
+                nth += 1
+                request["connection"], request["nth"] = number, nth
+                if not self.answer(sock, request):
+                    break
+        except (Gone, OSError, ValueError):
+            pass
+        finally:
+            sock.close()
+
+    def read(self, sock, data):
+        while b"\r\n\r\n" not in data:
+            data = data + self.more(sock, len(data))
+        head, _, data = data.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        method, path, _ = lines[0].split(" ")
+        headers = [line.split(":", 1) for line in lines[1:]]
+        headers = [[k, v.strip()] for k, v in headers]
+        length = int(next((v for k, v in headers if k.lower() == "content-length"), 0))
+        while len(data) < length:
+            data = data + self.more(sock, len(data))
+        return {"method": method, "path": path, "headers": headers,
+                "body": data[:length].decode("utf-8", "replace")}, data[length:]
+
+    @staticmethod
+    def more(sock, have):
+        piece = sock.recv(65536) if have < LIMIT else b""
+        if not piece:
+            raise Gone
+        return piece
 
     # ---- answers ----
 
-    def models_list(self):
-        b = self.backend
-        owner = {"openai": "lab", "ollama": "library", "llamacpp": "llamacpp", "vllm": "vllm"}[b.flavour]
-        answer = {"object": "list", "data": [
-            {"id": m, "object": "model", "created": 1764000000, "owned_by": owner} for m in b.models]}
-        if b.flavour == "llamacpp":
-            answer["models"] = [{"name": m, "model": m, "modified_at": "", "size": ""} for m in b.models]
-        return answer
-
-    def get(self, path):
-        b = self.backend
-        known = {"/v1/models": self.models_list}
-        if b.flavour == "ollama":
-            known["/api/tags"] = lambda: {"models": [{"name": m, "model": m, "size": 1} for m in b.models]}
-            known["/api/version"] = lambda: {"version": "0.17.4"}
-            known["/api/ps"] = lambda: {"models": []}
-        if b.flavour == "llamacpp":
-            known["/health"] = lambda: {"status": "ok"}
-            known["/props"] = lambda: {"total_slots": b.slots, "default_generation_settings": {"n_ctx": 2048}}
-            known["/slots"] = lambda: [{"id": i, "n_ctx": 2048, "is_processing": False} for i in range(b.slots)]
-        if path in known:
-            self.send(200, known[path]())
-        elif b.flavour == "vllm" and path == "/health":
-            self.send(200, None, {"Content-Type": "text/plain"}, b"")
-        else:
-            self.error(404, "File Not Found", "not_found_error")
-
-    def gone(self, seconds):
-        """Waits so long, or until the node closes; true if it did."""
-        end = time.monotonic() + seconds
-        while (rest := end - time.monotonic()) > 0:
-            ready, _, _ = select.select([self.connection], [], [], rest)
-            if ready and self.connection.recv(1, socket.MSG_PEEK) == b"":
-                return True
-            if ready:
-                return False
-        return False
-
-    def complete(self, path, body, record):
-        b = self.backend
-        model = body.get("model")
-        if model not in b.models and f"{model}:latest" not in b.models:
-            return self.error(404, f"model '{model}' not found", "not_found_error")
-        if path == "/v1/embeddings":
-            texts = body.get("input")
-            texts = texts if isinstance(texts, list) else [texts]
-            if not texts or not all(isinstance(t, str) for t in texts):
-                return self.error(400, "'input' must be text")
-            return self.send(200, {"object": "list", "model": model, "data": [
-                {"object": "embedding", "index": i, "embedding": [0.25, -0.5, 1.0]} for i in range(len(texts))],
-                "usage": {"prompt_tokens": sum(map(len, texts)), "total_tokens": sum(map(len, texts))}})
-        if path == "/v1/chat/completions":
-            messages = body.get("messages")
-            if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
-                return self.error(400, "[] is too short - 'messages'")
-            prompt = messages[-1].get("content")
-        else:
-            prompt = body.get("prompt")
-        prompt = prompt if isinstance(prompt, str) else json.dumps(prompt)
-        text = b.text if b.text is not None else f"You said: {prompt}"
-        limit = body.get("max_tokens")
-        finish = "stop"
-        if isinstance(limit, int) and limit < len(text.split()):
-            text, finish = " ".join(text.split()[:limit]), "length"
-        if b.delay_ms and self.gone(b.delay_ms / 1000):
-            record["gone"] = True
-            self.close_connection = True
-            return None
-        usage = {"prompt_tokens": len(prompt), "completion_tokens": len(text.split()),
-                 "total_tokens": len(prompt) + len(text.split())}
-        if body.get("stream"):
-            return self.stream(path, model, text, finish, usage)
-        choice = {"index": 0, "finish_reason": finish}
-        if path == "/v1/chat/completions":
-            choice["message"] = {"role": "assistant", "content": text}
-        else:
-            choice["text"] = text
-        return self.send(200, {"id": "chatcmpl-lab", "object": "chat.completion", "created": 1764000000,
-                               "model": model, "choices": [choice], "usage": usage},
-                         {"X-Inner": "stays inside"})
-
-    def stream(self, path, model, text, finish, usage):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-
-        def event(value):
-            data = b"data: " + (value if isinstance(value, bytes) else json.dumps(value).encode()) + b"\n\n"
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-        head = {"id": "chatcmpl-lab", "object": "chat.completion.chunk", "created": 1764000000, "model": model}
-        chat = path == "/v1/chat/completions"
-        for i, word in enumerate(text.split(" ")):
-            piece = word if i == 0 else " " + word
-            event({**head, "choices": [{"index": 0, "finish_reason": None,
-                                        **({"delta": {"role": "assistant", "content": piece}} if chat
-                                           else {"text": piece})}]})
-        event({**head, "choices": [{"index": 0, "finish_reason": finish, **({"delta": {}} if chat else {"text": ""})}]})
-        event({**head, "choices": [], "usage": usage})
-        event(b"[DONE]")
-        self.wfile.write(b"0\r\n\r\n")
-
-    def answer(self):
-        url = urllib.parse.urlsplit(self.path)
-        b = self.backend
-        if url.path.startswith("/lab/"):
-            return self.lab(url.path, urllib.parse.parse_qs(url.query))
-        raw = self.read()
-        complaint, body = self.wrong(raw)
-        record = {"method": self.command, "path": url.path, "query": url.query, "body": body,
-                  "headers": {k.lower(): v for k, v in self.headers.items() if k.lower() != "authorization"},
-                  "authorized": "Authorization" in self.headers, "wrong": complaint, "gone": False}
-        with b.lock:
-            b.requests.append(record)
-            del b.requests[:-REQUESTS_KEPT]
-        fault = b.fault(url.path)
-        if fault:
-            return self.misbehave(fault, record)
-        if complaint:
-            return self.error(401 if complaint.startswith("Authorization") else 400, complaint)
-        if self.command in ("GET", "HEAD"):
-            return self.get(url.path)
-        if url.path not in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings"):
-            return self.error(404, "File Not Found", "not_found_error")
-        with b.lock:
-            b.running += 1
-            b.most = max(b.most, b.running)
+    def answer(self, sock, request):
+        if request["path"].startswith("/_"):
+            self.own(sock, request)
+            return True
+        with self.lock:
+            self.requests.append(request)
+            rule = self.rule_for(request)
+        post = request["method"] == "POST"
+        if post:
+            with self.lock:
+                self.active += 1
+                self.most_active = max(self.most_active, self.active)
         try:
-            return self.complete(url.path, body, record)
+            if rule:
+                return self.by_rule(sock, request, rule)
+            status, headers, body = self.ordinary(request)
+            return self.send(sock, status, headers, body)
         finally:
-            with b.lock:
-                b.running -= 1
+            if post:
+                with self.lock:
+                    self.active -= 1
 
-    def misbehave(self, fault, record):
-        if fault.get("hang"):
-            record["gone"] = self.gone(600)
-        if fault.get("hang") or fault.get("drop"):
-            self.close_connection = True
-            return None
-        if fault.get("cut"):
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b'{"choices":[')
-            self.close_connection = True
-            return None
-        value = fault.get("body", {"error": {"message": "told to fail", "type": "server_error", "code": 500}})
-        raw = value.encode() if isinstance(value, str) else None
-        return self.send(fault.get("status", 500), value, fault.get("headers"), raw)
+    def rule_for(self, request):
+        for rule in self.state["rules"]:
+            if rule.get("path", request["path"]) != request["path"]:
+                continue
+            if rule.get("on_reused") and request["nth"] == 1:
+                continue
+            if rule.get("after", 0) > 0:
+                rule["after"] -= 1
+                continue
+            if "times" in rule:
+                if rule["times"] <= 0:
+                    continue
+                rule["times"] -= 1
+            return rule
+        return None
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
+    def by_rule(self, sock, request, rule):
+        mode = rule.get("mode", "answer")
+        if not self.wait(sock, rule.get("delay_ms", 0) / 1000):
+            return False
+        if mode == "reset":
+            reset(sock)
+            raise Gone
+        if mode == "close":
+            return False
+        if mode == "hang":
+            self.wait(sock, 3600)
+            return False
+        if mode == "garbage":
+            sock.sendall(b"\x00\x01\x02 this is not HTTP\r\n\r\n" * 4)
+            return False
+        status, headers, body = self.ordinary(request)
+        if "status" in rule or "json" in rule or "body" in rule or "base64" in rule:
+            status, headers = rule.get("status", 200), {"Content-Type": "application/json"}
+            body = json.dumps(rule["json"]).encode() if "json" in rule else \
+                base64.b64decode(rule["base64"]) if "base64" in rule else rule.get("body", "").encode()
+        headers = {**headers, **rule.get("headers", {})}
+        if mode in ("close_mid", "reset_mid"):
+            text = self.head(status, headers, len(body)) + body[:max(1, len(body) // 2)]
+            sock.sendall(text)
+            if mode == "reset_mid":
+                reset(sock)
+            raise Gone
+        if mode == "endless":
+            sock.sendall(self.head(status, headers, None))
+            piece = b" " * 65536
+            while True:
+                sock.sendall(b"10000\r\n" + piece + b"\r\n")
+        if mode == "trickle":
+            for byte in self.head(status, headers, len(body)) + body:
+                sock.sendall(bytes([byte]))
+                if not self.wait(sock, rule.get("piece_ms", 1) / 1000):
+                    return False
+            return True
+        return self.send(sock, status, headers, body, rule.get("chunked", False))
 
+    def wait(self, sock, seconds):
+        """False, and counted, if the other side goes away meanwhile."""
+        end = time.monotonic() + seconds
+        while seconds > 0:
+            left = end - time.monotonic()
+            if left <= 0:
+                break
+            sock.settimeout(left)
+            try:
+                if not sock.recv(1, socket.MSG_PEEK):
+                    self.cancelled += 1
+                    return False
+                break
+            except TimeoutError:
+                break
+            except OSError:
+                self.cancelled += 1
+                return False
+        sock.settimeout(None)
+        return True
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
+    @staticmethod
+    def head(status, headers, length):
+        lines = [f"HTTP/1.1 {status} Status"] + [f"{k}: {v}" for k, v in headers.items()]
+        lines.append("Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    def send(self, sock, status, headers, body, chunked=False):
+        if chunked:
+            sock.sendall(self.head(status, headers, None))
+            for i in range(0, len(body), 7):
+                piece = body[i:i + 7]
+                sock.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+            sock.sendall(b"0\r\n\r\n")
+        else:
+            sock.sendall(self.head(status, headers, len(body)) + body)
+        return headers.get("Connection", "").lower() != "close"
+
+    def own(self, sock, request):
+        out = {}
+        with self.lock:
+            if request["path"] == "/_control":
+                change = json.loads(request["body"])
+                ms = change.pop("refuse_ms", None)
+                self.state.update(change)
+                out = {"ok": True}
+            elif request["path"] == "/_forget":
+                self.requests.clear()
+                self.most_active, self.cancelled = 0, 0
+                out, ms = {"ok": True}, None
+            else:
+                out = {"requests": self.requests, "connections": self.connections, "active": self.active,
+                       "most_active": self.most_active, "cancelled": self.cancelled}
+                ms = None
+            text = json.dumps(out).encode()
+        if ms:
+            self.refuse(ms)
+        self.send(sock, 200, {"Content-Type": "application/json"}, text)
+
+    # ---- what a healthy server says ----
+
+    def ordinary(self, request):
+        names = {k.lower(): v for k, v in request["headers"]}
+        flavour, path = self.state["flavour"], request["path"]
+        headers = {"Content-Type": "application/json"}
+        if flavour == "llamacpp":
+            headers["Server"] = "llama.cpp"
+        if flavour == "vllm":
+            headers["Server"] = "uvicorn"
+        if flavour == "lmstudio":
+            headers["X-Powered-By"] = "Express"
+
+        def say(status, value):
+            if status >= 400:
+                headers["Connection"] = "close"
+            return status, headers, json.dumps(value).encode()
+
+        def fault(status, message):
+            return say(status, {"error": {"message": message, "type": "fake", "code": status}})
+        if "host" not in names or "expect" in names:
+            return fault(400, "bad headers")
+        if self.state["key"] and names.get("authorization") != "Bearer " + self.state["key"]:
+            return fault(401, "Invalid API Key")
+        if request["method"] == "GET":
+            return self.get(path, flavour, say, fault)
+        if names.get("content-type") != "application/json":
+            return fault(400, "Unsupported Media Type")
+        try:
+            body = json.loads(request["body"])
+        except ValueError:
+            return fault(400, "parse error")
+        return self.post(path, body, headers, say, fault)
+
+    def get(self, path, flavour, say, fault):
+        models = self.state["models"]
+        if path == "/v1/models":
+            return say(200, {"object": "list", "data": [{"id": m, "object": "model"} for m in models]})
+        if path == "/api/tags" and flavour == "ollama":
+            return say(200, {"models": [{"name": m, "model": m} for m in models]})
+        if path == "/api/ps" and flavour == "ollama":
+            return say(200, {"models": [{"name": m, "context_length": self.state["context"]}
+                                        for m in self.state["loaded"]]})
+        if path == "/api/version" and flavour in ("ollama", "lmstudio"):
+            return say(200, {"version": "0"})
+        if path == "/props" and flavour == "llamacpp":
+            return say(200, {"total_slots": self.state["slots"],
+                             "default_generation_settings": {"n_ctx": self.state["context"]}})
+        if path == "/api/v1/models" and flavour == "lmstudio":
+            return say(200, {"models": [{"key": m, "id": m, "loaded_instances": [{"state": "loaded"}]}
+                                        for m in models]})
+        return fault(404, "File Not Found")
+
+    def post(self, path, body, headers, say, fault):
+        usage = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
+        model, text = body.get("model", ""), self.state["text"]
+        if path == "/v1/chat/completions" and body.get("stream"):
+            events = [{"choices": [{"index": 0, "delta": {"role": "assistant", "content": None}, "finish_reason": None}]}]
+            events += [{"choices": [{"index": 0, "delta": {"content": c}, "finish_reason": None}]} for c in text]
+            events += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage}]
+            lines = ["data: " + json.dumps({"id": "fake-1", "object": "chat.completion.chunk", "created": 1,
+                                            "model": model, **e}) + "\n\n" for e in events]
+            headers["Content-Type"] = "text/event-stream"
+            return 200, headers, ("".join(lines) + "data: [DONE]\n\n").encode()
+        if path == "/v1/chat/completions":
+            return say(200, {"id": "fake-1", "object": "chat.completion", "created": 1, "model": model,
+                             "choices": [{"index": 0, "message": {"role": "assistant", "content": text},
+                                          "finish_reason": "stop"}], "usage": usage})
+        if path == "/v1/completions":
+            return say(200, {"id": "fake-2", "object": "text_completion", "model": model,
+                             "choices": [{"index": 0, "text": text, "finish_reason": "stop"}], "usage": usage})
+        if path == "/v1/embeddings":
+            inputs = body["input"] if isinstance(body.get("input"), list) else [body.get("input")]
+            return say(200, {"object": "list", "model": model, "data": [
+                {"object": "embedding", "index": i, "embedding": [0.25, -0.5]} for i in range(len(inputs))], "usage": usage})
+        return fault(404, "File Not Found")
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("--port", type=int, default=0)
-    p.add_argument("--flavour", choices=("openai", "ollama", "llamacpp", "vllm"), default="openai")
-    p.add_argument("--models", default="lab-model")
-    p.add_argument("--api-key")
-    p.add_argument("--delay-ms", type=int, default=0)
-    options = p.parse_args()
-    Handler.backend = Backend(options)
-    server = Server(("127.0.0.1", options.port), Handler)
-    print(f"ready http://127.0.0.1:{server.server_address[1]}", flush=True)
-    server.serve_forever()
+    parser = argparse.ArgumentParser(description="a strict fake of an inference server")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--models", default="tiny")
+    parser.add_argument("--flavour", default="custom")
+    args = parser.parse_args()
+    fake = Fake(args.host, args.port, [m for m in args.models.split(",") if m], args.flavour)
+    print(f"http://{fake.host}:{fake.port}", flush=True)
+    try:
+        fake.serve()
+    except KeyboardInterrupt:
+        sys.exit(0)
 
 
 if __name__ == "__main__":
