@@ -57,6 +57,11 @@ static void closing(struct http_conn *c, struct MHD_Response *r) {
         c->linger = true;
 }
 
+static void count(const struct http_conn *c, enum iicp_refusal_id id) {
+        if (c->req.target.resource == HTTP_TASK)
+                metrics_refused(c->door->node->metrics, id);
+}
+
 /* The body of a refusal: inside a task answer on the task resource. */
 static void refusal_body(const struct http_conn *c, enum iicp_refusal_id id, struct iicp_buf *out) {
         struct iicp_refusal refusal = {.id = id};
@@ -76,7 +81,7 @@ enum MHD_Result http_answer_refusal(struct http_conn *c, enum iicp_refusal_id id
         char *body;
 
         refusal_body(c, id, &out);
-        metrics_refused(c->door->node->metrics, id);
+        count(c, id);
         body = iicp_buf_take(&out, &n);
         if (!body)
                 return MHD_NO;
@@ -204,7 +209,7 @@ enum MHD_Result http_send_raw(struct http_conn *c, enum iicp_refusal_id id) {
         struct iicp_buf body = {0}, out = {0};
         const struct iicp_refusal_info *info = iicp_refusal_info(id);
 
-        metrics_refused(c->door->node->metrics, id);
+        count(c, id);
         refusal_body(c, id, &body);
         iicp_buf_printf(&out, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: " JSON "\r\nContent-Length: %zu\r\n",
                         info->status, reason(info->status), body.n);

@@ -56,6 +56,7 @@ struct listener {
         struct conn *oldest, *newest;
         struct source *sources[SOURCES];
         unsigned n, max, max_per_source;
+        const struct config *caps_of; /* configuration that the caps come from */
 };
 
 /* ---- table ---- */
@@ -132,8 +133,6 @@ static void source_put(struct listener *l, struct source *s) {
 }
 
 /* ---- one connection ---- */
-
-static void accept_resume(void *arg);
 
 static void conn_forget(struct conn *c) {
         struct listener *l = c->l;
@@ -236,6 +235,31 @@ static void on_bytes(evutil_socket_t fd, short what, void *arg) {
 
 /* ---- accept ---- */
 
+/* The figures of the contract are those of a small node; with more descriptors there is more. Each
+ * slot may need a connection to a backend, some descriptors are for files and the directory. */
+static void set_caps(struct listener *l) {
+        const struct config *c = l->node->config;
+        struct rlimit limit;
+        unsigned files = 1024, other = 64 + 2 * c->max_concurrent;
+
+        l->caps_of = c;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                if (limit.rlim_cur < limit.rlim_max) {
+                        struct rlimit more = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+
+                        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+                                limit = more;
+                }
+                files = (unsigned) MIN(limit.rlim_cur, (rlim_t) 65536);
+        }
+        l->max = c->max_connections;
+        if (l->max == 0)
+                l->max = MAX(files > other ? files - other : 0, (unsigned) LISTENER_MIN_CONNECTIONS);
+        l->max_per_source = c->max_per_source;
+        if (l->max_per_source == 0)
+                l->max_per_source = MAX(l->max / 4, (unsigned) LISTENER_MIN_PER_SOURCE);
+}
+
 /* Silent connections must not keep health or tasks out: the oldest one goes first. */
 static bool evict(struct listener *l) {
         struct conn *c = l->oldest;
@@ -262,6 +286,8 @@ static void admit(struct listener *l, int fd, const struct sockaddr *peer, sockl
         struct peer_source key;
         struct conn *c;
 
+        if (l->caps_of != l->node->config)
+                set_caps(l); /* after a reload */
         if (!iicp_addr_is_loopback(peer) && !peer_in_networks(peer, l->node->config->trusted_proxies)) {
                 peer_source_of(peer, &key);
                 source = source_get(l, &key);
@@ -339,30 +365,6 @@ static void on_accept(evutil_socket_t fd, short what, void *arg) {
 }
 
 /* ---- the whole ---- */
-
-/* The figures of the contract are those of a small node; with more descriptors there is more. Each
- * slot may need a connection to a backend, some descriptors are for files and the directory. */
-static void set_caps(struct listener *l) {
-        const struct config *c = l->node->config;
-        struct rlimit limit;
-        unsigned files = 1024, other = 64 + 2 * c->max_concurrent;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-                if (limit.rlim_cur < limit.rlim_max) {
-                        struct rlimit more = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
-
-                        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-                                limit = more;
-                }
-                files = (unsigned) MIN(limit.rlim_cur, (rlim_t) 65536);
-        }
-        l->max = c->max_connections;
-        if (l->max == 0)
-                l->max = MAX(files > other ? files - other : 0, (unsigned) LISTENER_MIN_CONNECTIONS);
-        l->max_per_source = c->max_per_source;
-        if (l->max_per_source == 0)
-                l->max_per_source = MAX(l->max / 4, (unsigned) LISTENER_MIN_PER_SOURCE);
-}
 
 int listener_new(struct node *node, struct listener **ret, char *why, size_t why_cap) {
         struct sockaddr_storage bound;

@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 import time
+import uuid
 
 import pytest
 
@@ -527,3 +528,22 @@ def test_reset_client_ends_its_body(door):
         s.sendall(post(b'{"a":', length=100))
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     assert request(door, "GET", "/iicp/health").status == 200
+
+
+def test_METRICS_06_each_executed_task_counts_once(door):
+    def total():
+        return door.metric("iicp_tasks_total", intent="urn:iicp:intent:llm:chat:v1", status="success")
+
+    for n in range(1, 3):
+        task = {"task_id": str(uuid.uuid4()), "intent": "urn:iicp:intent:llm:chat:v1",
+                "payload": {"messages": [{"role": "user", "content": "hello"}]}}
+        assert ask(door, post(json.dumps(task).encode())).status == 200
+        assert total() == n
+    assert ask(door, post(b"{}")).status == 422  # refused, not executed
+    assert total() == 2
+
+
+def test_DIR_REG_04_health_does_not_wait_for_the_directory(node_factory):
+    node = node_factory(directory__url="http://127.0.0.1:9/api", directory__register=True)
+    for method in ("GET", "HEAD"):
+        assert request(node, method, "/iicp/health").status == 200
