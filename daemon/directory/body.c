@@ -236,7 +236,7 @@ int body_register(struct directory *d, struct registration *reg) {
         if (r < 0 || n == 0)
                 return -ENOENT;
         r = digest(node, reg->endpoint, models, n, reg->digest);
-        if (r < 0 || (r = model_list_copy(models, n, &reg->models)) < 0)
+        if (r < 0 || (r = name_list_copy(models, n, &reg->models)) < 0)
                 return r;
         o = declaration(node, reg->endpoint, models, n, !reg->without_cx);
         text = o ? json_object_to_json_string_ext(o, JSON_FLAGS) : NULL;

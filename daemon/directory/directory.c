@@ -17,28 +17,28 @@
 
 /* ---- model lists ---- */
 
-int model_list_copy(const char *const *v, size_t n, struct model_list *ret) {
-        struct model_list l = {.v = calloc(n + 1, sizeof *l.v)};
+int name_list_copy(const char *const *v, size_t n, struct name_list *ret) {
+        struct name_list l = {.v = calloc(n + 1, sizeof *l.v)};
 
         for (; l.v && l.n < n; l.n++)
                 if (!(l.v[l.n] = strdup(v[l.n])))
                         break;
         if (!l.v || l.n < n) {
-                model_list_free(&l);
+                name_list_free(&l);
                 return -ENOMEM;
         }
         *ret = l;
         return 0;
 }
 
-void model_list_free(struct model_list *l) {
+void name_list_free(struct name_list *l) {
         for (size_t i = 0; i < l->n; i++)
                 free(l->v[i]);
         free(l->v);
-        *l = (struct model_list){0};
+        *l = (struct name_list){0};
 }
 
-bool model_list_same_set(const struct model_list *l, const char *const *v, size_t n) {
+bool name_list_same_set(const struct name_list *l, const char *const *v, size_t n) {
         if (l->n != n)
                 return false;
         for (size_t i = 0; i < n; i++) {
@@ -188,7 +188,7 @@ static void leave_accepted(struct directory *d) {
         iicp_wipe(id->challenge, sizeof id->challenge);
         memset(&id->registered, 0, sizeof id->registered);
         id->registered_at = 0;
-        model_list_free(&d->models);
+        name_list_free(&d->models);
         d->registered = d->wanted = d->blocked = d->held = d->silent = false;
         d->left = d->leave_ok = true;
         timer_clear(&d->timer);
@@ -400,7 +400,7 @@ static void check_drift(struct directory *d) {
             strcmp(digest, state_identity(d->node->state)->registered.capability_digest) == 0)
                 return;
         models = backends_models_to_register(d->node->backends, &n);
-        directory_want(d, model_list_same_set(&d->models, models, n) ? "what we declare changed" : "models changed");
+        directory_want(d, name_list_same_set(&d->models, models, n) ? "what we declare changed" : "models changed");
 }
 
 void directory_poke(struct directory *d) {
@@ -474,7 +474,7 @@ struct directory *directory_free(struct directory *d) {
         timer_clear(&d->timer);
         timer_clear(&d->silence);
         timer_clear(&d->stop_timer);
-        model_list_free(&d->models);
+        name_list_free(&d->models);
         free(d);
         return NULL;
 }

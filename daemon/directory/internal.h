@@ -28,19 +28,19 @@
 #define HEALTH_MODEL_MAX 128u        /* characters, longer names are left out of a heartbeat */
 
 /* The model names of one registration. */
-struct model_list {
+struct name_list {
         char **v;
         size_t n;
 };
-int model_list_copy(const char *const *v, size_t n, struct model_list *ret);
-void model_list_free(struct model_list *l);
-bool model_list_same_set(const struct model_list *l, const char *const *v, size_t n);
+int name_list_copy(const char *const *v, size_t n, struct name_list *ret);
+void name_list_free(struct name_list *l);
+bool name_list_same_set(const struct name_list *l, const char *const *v, size_t n);
 
 /* One REGISTER from body to stored answer. */
 struct registration {
         struct fetch *fetch;
         struct iicp_buf body;           /* holds the token: wiped */
-        struct model_list models;
+        struct name_list models;
         char endpoint[256], digest[65], cx_key_id[IICP_CX_KEY_ID_TEXT];
         bool without_cx;
         bool saving;                    /* accepted, identity on its way to the disk */
@@ -81,7 +81,7 @@ struct directory {
         struct timer timer;             /* next REGISTER */
         struct registration *reg;
         struct heartbeat beat;
-        struct model_list models;       /* of the last accepted registration */
+        struct name_list models;       /* of the last accepted registration */
         struct timer silence;           /* 90 s without a good beat, then once an hour */
         bool silent;                    /* said so */
         bool no_answer;                 /* the last REGISTER met no working directory */

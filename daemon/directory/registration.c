@@ -23,7 +23,7 @@ static struct registration *registration_free(struct registration *r) {
         if (r->fetch)
                 fetch_cancel(r->fetch);
         iicp_buf_wipe(&r->body);
-        model_list_free(&r->models);
+        name_list_free(&r->models);
         free(r);
         return NULL;
 }
@@ -94,9 +94,9 @@ static void note_registered(struct directory *d) {
         snprintf(id->registered.capability_digest, sizeof id->registered.capability_digest, "%s", r->digest);
         if (!r->without_cx)
                 snprintf(id->registered.cx_key_id, sizeof id->registered.cx_key_id, "%s", r->cx_key_id);
-        model_list_free(&d->models);
+        name_list_free(&d->models);
         d->models = r->models;
-        r->models = (struct model_list){0};
+        r->models = (struct name_list){0};
 }
 
 static void say_registered(struct directory *d) {
