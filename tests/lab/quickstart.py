@@ -121,9 +121,7 @@ def port(path):
     connection = Unix(path)
     connection.request("GET", "/v1/status")
     status = json.loads(connection.getresponse().read())
-    found = status.get("listen", {}).get("port") if isinstance(status.get("listen"), dict) else None
-    if not isinstance(found, int):
-        sys.exit("no listen.port in the status")
+    found = status["route"]["port"]
     print(found)
 
 
