@@ -8,7 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <iicp/endpoint.h>
+#include <iicp/intents.h>
 #include <linux/tcp.h>
 #include <sys/epoll.h>
 
@@ -296,6 +296,14 @@ static int start_library(struct door_http *d) {
         return 0;
 }
 
+/* All intents that a task can be executed for; the models decide about the second. */
+static int start_metrics(struct node *node) {
+        const char *const intents[] = {node->config->intent_default, IICP_URN_EMBEDDING};
+
+        metrics_set_intents(node->metrics, intents, ARRAY_SIZE(intents));
+        return metrics_add_gauges(node->metrics, metrics_node_gauges, node);
+}
+
 int door_http_new(struct node *node, struct door_http **ret) {
         struct door_http *d = calloc(1, sizeof *d);
         int r;
@@ -310,7 +318,7 @@ int door_http_new(struct node *node, struct door_http **ret) {
         if (r == 0 && !(d->options = http_options_response()))
                 r = -ENOMEM;
         if (r == 0)
-                r = metrics_add_gauges(node->metrics, metrics_node_gauges, node);
+                r = start_metrics(node);
         if (r < 0) {
                 door_http_free(d);
                 return r;
