@@ -35,7 +35,7 @@ static int remove_dir(void **state) {
 }
 
 static const char *at(const char *name) {
-        static char path[2][256];
+        static char path[2][512];
         static int turn;
 
         turn = !turn;
@@ -265,6 +265,64 @@ static void CX_NODE_02_key_is_stable_and_belongs_to_the_node_id(void **state) {
         state_close(s);
 }
 
+static bool file_holds(const char *folder, const char *name, const char *word) {
+        char path[256], text[8192] = "";
+        FILE *f;
+        size_t n;
+
+        snprintf(path, sizeof(path), "%s/%s", folder, name);
+        f = fopen(at(path), "r");
+        assert_non_null(f);
+        n = fread(text, 1, sizeof(text) - 1, f);
+        fclose(f);
+        return memmem(text, n, word, strlen(word)) != NULL;
+}
+
+static size_t files_with(const char *folder, const char *word) {
+        DIR *d = opendir(at(folder));
+        struct dirent *e;
+        size_t n = 0;
+
+        assert_non_null(d);
+        while ((e = readdir(d)))
+                n += e->d_type == DT_REG && file_holds(folder, e->d_name, word);
+        closedir(d);
+        return n;
+}
+
+static void DIR_REG_07_token_stands_in_the_protected_file_only(void **state) {
+        struct state *s = open_ok("a");
+        struct stat st;
+
+        (void) state;
+        strcpy(state_identity(s)->node_token, "token-4f1e9b01");
+        assert_int_equal(state_save_identity(s), 0);
+        assert_true(file_holds(".", "identity.json", "token-4f1e9b01"));
+        assert_int_equal(files_with(".", "token-4f1e9b01"), 1);
+        assert_int_equal(files_with("cx", "token-4f1e9b01"), 0);
+        assert_int_equal(stat(at("identity.json"), &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+        state_close(s);
+}
+
+/* Opaque, up to 512 characters; nothing that a directory may send is cut. */
+static void IICPD_05_04_longest_token_and_key_are_kept(void **state) {
+        struct state *s = open_ok("a");
+        struct identity *id = state_identity(s);
+
+        (void) state;
+        memset(id->node_token, '~', STATE_TOKEN_MAX);
+        memset(id->node_hmac_key, '"', STATE_HMAC_KEY_MAX);
+        assert_int_equal(state_save_identity(s), 0);
+        state_close(s);
+        s = open_ok("a");
+        id = state_identity(s);
+        assert_int_equal(strlen(id->node_token), STATE_TOKEN_MAX);
+        assert_int_equal(strlen(id->node_hmac_key), STATE_HMAC_KEY_MAX);
+        assert_int_equal(id->node_hmac_key[STATE_HMAC_KEY_MAX - 1], '"');
+        state_close(s);
+}
+
 static char *read_file(const char *name) {
         FILE *f = fopen(at(name), "r");
         char *text = calloc(1, 8192);
@@ -319,6 +377,8 @@ int main(void) {
                 TEST(IICPD_05_31_wrong_mode_refuses_the_start),
                 TEST(IICPD_05_31_links_are_not_followed),
                 TEST(IICPD_05_31_corrupt_keyring_is_kept_aside),
+                TEST(DIR_REG_07_token_stands_in_the_protected_file_only),
+                TEST(IICPD_05_04_longest_token_and_key_are_kept),
                 TEST(CX_NODE_02_key_is_stable_and_belongs_to_the_node_id),
                 TEST(IICPD_05_31_private_key_must_match),
                 TEST(CX_NODE_01_expired_key_is_replaced),
