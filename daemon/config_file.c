@@ -120,6 +120,12 @@ static int on_key(void *user, const char *section, const char *name, const char 
         size_t value_at = eq ? (size_t) (eq - r->raw) + 1 : 0;
 
         (void) section;
+        if (!*r->section) {
+                struct problem_place place = reader_place(r, key_at, strlen(name));
+
+                problem_add(r->l->problems, CONFIG_ERROR, &place, "a key before the first section");
+                return 1;
+        }
         if (!r->visible || !eq)
                 return 1;
         value_at += strspn(r->raw + value_at, " \t");
