@@ -90,8 +90,11 @@ void node_stop(struct node *n, const char *why) {
         struct node_life *life = n->life;
 
         if (n->phase == NODE_STOPPING) {
-                log_notice("stop_done", "stopped at once on %s: %u tasks aborted", why, running(n));
-                loop_stop(n->loop, 0);
+                log_notice("stop_now", "ending at once on %s: %u tasks are aborted", why, running(n));
+                life->aborted += running(n);
+                life->directory_told = true;
+                corridor_abort_all(n->corridor);
+                stop_advance(life);
                 return;
         }
         n->phase = NODE_STOPPING;
@@ -216,6 +219,7 @@ void node_life_free(struct node *n) {
 
         if (!life)
                 return;
+        corridor_on_idle(n->corridor, NULL, NULL);
         timer_clear(&life->drain);
         timer_clear(&life->flush);
         timer_clear(&life->look);

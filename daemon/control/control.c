@@ -110,10 +110,6 @@ static void put_directory(struct node *n, struct iicp_buf *out) {
         directory_json(n->directory, out);
 }
 
-static void put_config(struct node *n, struct iicp_buf *out) {
-        config_json(n->config, out);
-}
-
 static unsigned get_tasks(struct call *call, struct iicp_buf *out) {
         return document(out, "tasks", "tasks", call->control->node, put_tasks);
 }
@@ -131,7 +127,8 @@ static unsigned get_directory(struct call *call, struct iicp_buf *out) {
 }
 
 static unsigned get_config(struct call *call, struct iicp_buf *out) {
-        return document(out, "config", "keys", call->control->node, put_config);
+        config_json(call->control->node->config, out);
+        return 200;
 }
 
 static unsigned get_metrics(struct call *call, struct iicp_buf *out) {
@@ -473,6 +470,7 @@ static int socket_group(const struct config *conf, gid_t *ret, char *why, size_t
 
 static int bind_socket(struct control *c, char *why, size_t cap) {
         struct sockaddr_un addr = {.sun_family = AF_UNIX};
+        mode_t mask, mode = 0600;
         gid_t group;
         int r;
 
@@ -489,12 +487,13 @@ static int bind_socket(struct control *c, char *why, size_t cap) {
                 return -errno;
         /* A stale file may go: whoever holds the state lock is the only instance. */
         unlink(addr.sun_path);
-        /* umask 0077 keeps others out between bind and chmod */
-        mode_t old = umask(0077);
+        /* The mask keeps others out between bind and chmod. */
+        mask = umask(0077);
         r = bind(c->fd, (struct sockaddr *) &addr, sizeof(addr)) < 0 ? -errno : 0;
-        umask(old);
-        if (r == 0 && group != (gid_t) -1 && chown(addr.sun_path, (uid_t) -1, group) == 0 &&
-            chmod(addr.sun_path, 0660) < 0)
+        umask(mask);
+        if (r == 0 && group != (gid_t) -1 && chown(addr.sun_path, (uid_t) -1, group) == 0)
+                mode = 0660;
+        if (r == 0 && chmod(addr.sun_path, mode) < 0)
                 r = -errno;
         if (r == 0 && listen(c->fd, CONTROL_BACKLOG) < 0)
                 r = -errno;

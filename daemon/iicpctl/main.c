@@ -118,8 +118,9 @@ static int cmd_metrics(const struct options *o, int argc, char **argv) {
 static bool has_key(json_object *doc, const char *key) {
         json_object *list = NULL;
 
-        json_object_object_get_ex(doc, "keys", &list);
-        for (size_t i = 0; list && i < json_object_array_length(list); i++)
+        if (!json_object_object_get_ex(doc, "keys", &list) || !json_object_is_type(list, json_type_array))
+                return false;
+        for (size_t i = 0; i < json_object_array_length(list); i++)
                 if (strcmp(text_of(json_object_array_get_idx(list, i), "key"), key) == 0)
                         return true;
         return false;

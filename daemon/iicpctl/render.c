@@ -13,6 +13,13 @@ static json_object *get(json_object *o, const char *name) {
         return v;
 }
 
+/* NULL unless it is an array. */
+static json_object *list_of(json_object *o, const char *name) {
+        json_object *v = get(o, name);
+
+        return v && json_object_is_type(v, json_type_array) ? v : NULL;
+}
+
 static int64_t number(json_object *o, const char *name) {
         json_object *v = get(o, name);
 
@@ -86,7 +93,7 @@ static void backend_line(json_object *b) {
 
 void render_status(const struct options *o, json_object *doc) {
         json_object *route = get(doc, "route"), *directory = get(doc, "directory"), *tasks = get(doc, "tasks");
-        json_object *backends = get(doc, "backends");
+        json_object *backends = list_of(doc, "backends");
         char p50[32];
 
         first_line(o, doc);
@@ -109,7 +116,7 @@ void render_status(const struct options *o, json_object *doc) {
 }
 
 void render_tasks(const struct options *o, json_object *doc) {
-        json_object *list = get(doc, "tasks");
+        json_object *list = list_of(doc, "tasks");
         size_t n = list ? json_object_array_length(list) : 0;
         char a[32], l[32];
 
@@ -127,7 +134,7 @@ void render_tasks(const struct options *o, json_object *doc) {
 }
 
 void render_backends(const struct options *o, json_object *doc) {
-        json_object *list = get(doc, "backends");
+        json_object *list = list_of(doc, "backends");
 
         (void) o;
         printf("%-12s %-14s %-10s %-18s %-7s %s\n", "NAME", "TYPE", "STATE", "REASON", "MODELS", "IN FLIGHT");
@@ -141,7 +148,7 @@ void render_backends(const struct options *o, json_object *doc) {
 }
 
 void render_models(const struct options *o, json_object *doc) {
-        json_object *list = get(doc, "models");
+        json_object *list = list_of(doc, "models");
 
         (void) o;
         printf("%-32s %-12s %s\n", "MODEL", "BACKEND", "CONTEXT");
@@ -174,8 +181,20 @@ void render_directory(const struct options *o, json_object *doc) {
                 facts(d, "");
 }
 
+/* "default", "/etc/iicp.conf:3", "environment IICP_REGION, over /etc/iicp.conf:12 (9484)" */
+static const char *origin(json_object *key, char *out, size_t cap) {
+        const char *from = text_of(key, "from"), *source = text_of(key, "source"), *over = text_of(key, "over");
+
+        if (strcmp(from, "file") == 0)
+                snprintf(out, cap, "%s:%s", source, text_of(key, "line"));
+        else
+                snprintf(out, cap, "%s%s%s%s%s", from, source[0] ? " " : "", source, over[0] ? ", over " : "", over);
+        return out;
+}
+
 void render_config(const struct options *o, json_object *doc, const char *key, bool changed) {
-        json_object *list = get(doc, "keys");
+        json_object *list = list_of(doc, "keys");
+        char where[512];
 
         (void) o;
         if (!key)
@@ -188,12 +207,12 @@ void render_config(const struct options *o, json_object *doc, const char *key, b
                         continue;
                 if (changed && strcmp(from, "default") == 0)
                         continue;
-                printf("%-36s %-36s %s\n", name, or_dash(text_of(k, "value")), from);
+                printf("%-36s %-36s %s\n", name, or_dash(text_of(k, "value")), origin(k, where, sizeof(where)));
         }
 }
 
 static void problems(json_object *doc) {
-        json_object *list = get(doc, "problems");
+        json_object *list = list_of(doc, "problems");
 
         for (size_t i = 0; list && i < json_object_array_length(list); i++) {
                 json_object *p = json_object_array_get_idx(list, i);
@@ -211,7 +230,7 @@ static void problems(json_object *doc) {
 }
 
 void render_reload(const struct options *o, json_object *doc) {
-        json_object *changes = get(doc, "changes"), *ok = get(doc, "ok");
+        json_object *changes = list_of(doc, "changes"), *ok = get(doc, "ok");
         size_t n = changes ? json_object_array_length(changes) : 0;
 
         (void) o;

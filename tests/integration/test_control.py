@@ -206,7 +206,7 @@ def test_IICPD_02_91_notify_can_be_turned_off(node_factory, manager):
 def test_IICPD_02_107_second_signal_ends_at_once(node_factory, backend):
     node = node_factory(backend=backend, limits__drain="10min")
     wait_until(lambda: node.status()["backends"][0]["models"], what="models")
-    backend.post("/control/fault", {"path": "/v1/chat/completions", "kind": "hang"})
+    backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "mode": "hang"}]})
     from test_task import Slow, until_active
 
     slow = Slow(node)

@@ -345,7 +345,7 @@ def hanging(node_factory, backend):
     node = node_factory(backend=backend, limits__max_concurrent=1)
     wait_until(lambda: node.get("/iicp/health").json()["models"] or node.status()["backends"][0]["models"],
                what="models")
-    backend.post("/control/fault", {"path": "/v1/chat/completions", "kind": "hang"})
+    backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "mode": "hang"}]})
     slow = Slow(node)
     yield slow
     slow.close()
@@ -414,7 +414,7 @@ def test_IICPD_02_44_queueing(node_factory, backend):
 
     node = node_factory(backend=backend, limits__max_concurrent=1, limits__queue_wait="2s")
     wait_until(lambda: node.status()["backends"][0]["models"], what="models")
-    backend.post("/control/fault", {"path": "/v1/chat/completions", "kind": "hang", "count": 1})
+    backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "mode": "hang", "times": 1}]})
     slow = Slow(node)
     first = slow.start()
     until_active(node, 1)
