@@ -22,7 +22,8 @@ static void json_cleanup(json_object **o) {
 }
 #define _cleanup_json_ _cleanup_(json_cleanup)
 
-/* json-c takes the value over even when it fails only by aborting; a NULL child would print null. */
+/* json-c takes the value over even when it fails only by aborting; a NULL child would print null.
+ */
 static int add(json_object *o, const char *name, json_object *value) {
         if (!value)
                 return -ENOMEM;
@@ -85,7 +86,9 @@ static json_object *capability(const struct iicp_capability *c, unsigned max_tok
                 modalities[n++] = "audio";
         r = add_text(o, "intent", c->intent);
         if (r == 0 && c->n_models > 0)
-                r = add(o, "models", texts(c->models, MIN(c->n_models, MODELS_PER_CAPABILITY), BACKEND_MODEL_NAME_MAX));
+                r = add(o, "models",
+                        texts(c->models, MIN(c->n_models, MODELS_PER_CAPABILITY),
+                              BACKEND_MODEL_NAME_MAX));
         if (r == 0 && max_tokens > 0)
                 r = add_int(o, "max_tokens", max_tokens);
         if (r == 0)
@@ -93,7 +96,8 @@ static json_object *capability(const struct iicp_capability *c, unsigned max_tok
         return r < 0 ? NULL : TAKE_PTR(o);
 }
 
-static int add_capabilities(json_object *body, const struct config *c, const char *const *models, size_t n) {
+static int add_capabilities(json_object *body, const struct config *c, const char *const *models,
+                            size_t n) {
         struct iicp_capabilities caps = {0};
         _cleanup_json_ json_object *array = json_object_new_array();
         int r = iicp_capabilities_derive(models, n, c->intent_default, &caps);
@@ -109,7 +113,8 @@ static int add_capabilities(json_object *body, const struct config *c, const cha
 static int add_limits(json_object *body, const struct config *c) {
         _cleanup_json_ json_object *o = json_object_new_object();
 
-        if (!o || add_int(o, "max_concurrent", MIN(c->max_concurrent, DECLARED_CONCURRENT_MAX)) < 0 ||
+        if (!o ||
+            add_int(o, "max_concurrent", MIN(c->max_concurrent, DECLARED_CONCURRENT_MAX)) < 0 ||
             add_int(o, "tokens_per_min", c->tokens_per_min) < 0)
                 return -ENOMEM;
         return add(body, "limits", TAKE_PTR(o));
@@ -125,8 +130,10 @@ static int add_availability(json_object *body, const struct config *c) {
         for (size_t i = 0; i < c->n_windows; i++) {
                 _cleanup_json_ json_object *w = json_object_new_object();
 
-                if (!w || add_text(w, "start", c->windows[i].start) < 0 || add_text(w, "end", c->windows[i].end) < 0 ||
-                    add(w, "share", json_object_new_double(c->windows[i].share)) < 0 || append(array, TAKE_PTR(w)) < 0)
+                if (!w || add_text(w, "start", c->windows[i].start) < 0 ||
+                    add_text(w, "end", c->windows[i].end) < 0 ||
+                    add(w, "share", json_object_new_double(c->windows[i].share)) < 0 ||
+                    append(array, TAKE_PTR(w)) < 0)
                         return -ENOMEM;
         }
         return add(body, "availability", TAKE_PTR(array));
@@ -138,15 +145,18 @@ static int add_route(json_object *body, const char *endpoint) {
         bool v6 = iicp_url_parse(iicp_str(endpoint), &url) == 0 && url.ipv6;
         _cleanup_json_ json_object *metadata = json_object_new_object();
 
-        if (!metadata || add_int(metadata, "tier", 0) < 0 || add_text(body, "transport_method", "direct") < 0 ||
+        if (!metadata || add_int(metadata, "tier", 0) < 0 ||
+            add_text(body, "transport_method", "direct") < 0 ||
             add_text(body, "nat_type", "unknown") < 0 ||
-            add_text(body, "exposure_mode", v6 ? "ipv6_direct_firewall_required" : "ipv4_public_direct") < 0)
+            add_text(body, "exposure_mode",
+                     v6 ? "ipv6_direct_firewall_required" : "ipv4_public_direct") < 0)
                 return -ENOMEM;
         return add(body, "transport_metadata", TAKE_PTR(metadata));
 }
 
 static int add_software(json_object *body, struct node *n) {
-        if (add_text(body, "backend", backends_flavour(n->backends)) < 0 || add_text(body, "sdk_language", "c") < 0 ||
+        if (add_text(body, "backend", backends_flavour(n->backends)) < 0 ||
+            add_text(body, "sdk_language", "c") < 0 ||
             add_text(body, "sdk_version", IICP_SDK_LEVEL) < 0 ||
             add_text(body, "sdk_compatibility_version", IICP_SDK_LEVEL) < 0 ||
             add_text(body, "implementation_name", "iicpd") < 0 ||
@@ -165,16 +175,17 @@ static int add_cx_key(json_object *body, struct node *n) {
         return copy ? add(body, "cx_public_key", json_tokener_parse(copy)) : -ENOMEM;
 }
 
-static json_object *declaration(struct node *n, const char *endpoint, const char *const *models, size_t n_models,
-                                bool with_cx) {
+static json_object *declaration(struct node *n, const char *endpoint, const char *const *models,
+                                size_t n_models, bool with_cx) {
         _cleanup_json_ json_object *o = json_object_new_object();
 
         if (!o || add_text(o, "node_id", state_identity(n->state)->node_id) < 0 ||
             add_text(o, "endpoint", endpoint) < 0 ||
-            add_text(o, "region", n->config->region && *n->config->region ? n->config->region : "unknown") < 0 ||
+            add_text(o, "region",
+                     n->config->region && *n->config->region ? n->config->region : "unknown") < 0 ||
             add_capabilities(o, n->config, models, n_models) < 0 || add_limits(o, n->config) < 0 ||
-            add_availability(o, n->config) < 0 || add_route(o, endpoint) < 0 || add_software(o, n) < 0 ||
-            (with_cx && add_cx_key(o, n) < 0))
+            add_availability(o, n->config) < 0 || add_route(o, endpoint) < 0 ||
+            add_software(o, n) < 0 || (with_cx && add_cx_key(o, n) < 0))
                 return NULL;
         return TAKE_PTR(o);
 }
@@ -184,7 +195,8 @@ static int compare(const void *a, const void *b) {
 }
 
 /* Over the models in alphabetical order: another order of a server's list declares nothing new. */
-static int digest(struct node *n, const char *endpoint, const char *const *models, size_t n_models, char out[65]) {
+static int digest(struct node *n, const char *endpoint, const char *const *models, size_t n_models,
+                  char out[65]) {
         _cleanup_free_ const char **sorted = calloc(n_models + 1, sizeof *sorted);
         _cleanup_json_ json_object *o = NULL;
         uint8_t hash[32];
@@ -294,7 +306,8 @@ static double load_of(const struct corridor *c) {
         return MIN(1.0, (double) corridor_active(c) / effective);
 }
 
-int body_heartbeat(struct directory *d, bool available, struct iicp_buf *out, bool *ret_answers_challenge) {
+int body_heartbeat(struct directory *d, bool available, struct iicp_buf *out,
+                   bool *ret_answers_challenge) {
         struct node *n = d->node;
         _cleanup_json_ json_object *o = json_object_new_object();
         bool minimal = d->beat.minimal_until_ms > directory_now(d);

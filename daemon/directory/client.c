@@ -10,7 +10,8 @@
 
 #define USER_AGENT "User-Agent: iicpd/" PACKAGE_VERSION
 
-struct fetch *directory_call(struct directory *d, const struct directory_request *r, fetch_done_fn done) {
+struct fetch *directory_call(struct directory *d, const struct directory_request *r,
+                             fetch_done_fn done) {
         const struct config *c = d->node->config;
         const struct identity *id = state_identity(d->node->state);
         char url[IICP_DIRECTORY_URL_MAX + 64], token[sizeof id->node_token + 32], node_id[64];
@@ -51,11 +52,12 @@ struct fetch *directory_call(struct directory *d, const struct directory_request
 }
 
 bool directory_answer_ok(const struct fetch_answer *a, int status, struct iicp_json *ret) {
-        return a->error == FETCH_OK && a->status == status && iicp_json_scan(a->body, NULL, NULL, ret) == 0 &&
-               ret->type == IICP_JSON_OBJECT;
+        return a->error == FETCH_OK && a->status == status &&
+               iicp_json_scan(a->body, NULL, NULL, ret) == 0 && ret->type == IICP_JSON_OBJECT;
 }
 
-static void set_error(struct iicp_directory_error *e, enum iicp_directory_class cls, const char *code) {
+static void set_error(struct iicp_directory_error *e, enum iicp_directory_class cls,
+                      const char *code) {
         e->cls = cls;
         snprintf(e->code, sizeof e->code, "%s", code);
 }

@@ -76,7 +76,8 @@ void directory_set_why(struct directory *d, const char *fmt, ...) {
 static bool directory_is_local(const struct config *c) {
         struct iicp_url url;
 
-        return iicp_url_parse(iicp_str(c->directory_url), &url) == 0 && iicp_host_is_loopback(url.host);
+        return iicp_url_parse(iicp_str(c->directory_url), &url) == 0 &&
+               iicp_host_is_loopback(url.host);
 }
 
 const char *directory_off(const struct directory *d) {
@@ -108,11 +109,13 @@ static void save_work(void *arg) {
 static void save_done(void *arg) {
         struct save *s = arg;
         struct directory *d = s->d;
-        void (*fn)(struct directory *d) = s->fn;
+        void (*fn)(struct directory * d) = s->fn;
 
         if (s->result < 0)
-                log_err("state_save_failed", "the identity is not on the disk (%s): a restart would not be "
-                        "recognised by the directory", strerror(-s->result));
+                log_err("state_save_failed",
+                        "the identity is not on the disk (%s): a restart would not be "
+                        "recognised by the directory",
+                        strerror(-s->result));
         state_job_free(s->job);
         free(s);
         if (fn)
@@ -161,7 +164,8 @@ static void silence_over(void *arg) {
         d->silent = true;
         directory_set_why(d, "no answer from the directory for %llu s",
                           (unsigned long long) (directory_now(d) - d->silent_since_ms) / 1000);
-        log_warn("heartbeat_fail", "%s: new consumers cannot find us; tasks go on; retrying", d->why);
+        log_warn("heartbeat_fail", "%s: new consumers cannot find us; tasks go on; retrying",
+                 d->why);
 }
 
 /* ---- leaving ---- */
@@ -209,14 +213,17 @@ static void on_left(void *arg, const struct fetch_answer *a) {
         }
         if (a->error == FETCH_OK && (a->status == 200 || a->status == 404 || a->status == 401)) {
                 if (a->status == 401)
-                        log_warn("deregister_fail", "the directory did not know our token; left here all the same");
+                        log_warn("deregister_fail",
+                                 "the directory did not know our token; left here all the same");
                 else
-                        log_notice("deregister_ok", "left the directory; its record of this node is gone");
+                        log_notice("deregister_ok",
+                                   "left the directory; its record of this node is gone");
                 leave_accepted(d);
                 return;
         }
         directory_answer_error(IICP_DIR_CALL_OTHER, a, &e);
-        log_warn("deregister_fail", "the directory did not let us go (%s)", log_text(iicp_str(e.code), code, sizeof code));
+        log_warn("deregister_fail", "the directory did not let us go (%s)",
+                 log_text(iicp_str(e.code), code, sizeof code));
         d->leave_ok = false;
         if (d->registered && !d->stopping)
                 heartbeat_begin(d);
@@ -228,9 +235,15 @@ static bool leave_start(struct directory *d) {
         d->leave_body = (struct iicp_buf){0};
         body_node_id(d, &d->leave_body);
         if (d->leave_body.error == 0)
-                d->leave = directory_call(d, &(struct directory_request){
-                        .method = "DELETE", .path = "/v1/register", .body = iicp_buf_str(&d->leave_body),
-                        .authorized = true, .timeout_ms = d->stopping ? STOP_TIMEOUT_MS : BEAT_TIMEOUT_MS}, on_left);
+                d->leave = directory_call(
+                        d,
+                        &(struct directory_request){.method = "DELETE",
+                                                    .path = "/v1/register",
+                                                    .body = iicp_buf_str(&d->leave_body),
+                                                    .authorized = true,
+                                                    .timeout_ms = d->stopping ? STOP_TIMEOUT_MS
+                                                                              : BEAT_TIMEOUT_MS},
+                        on_left);
         return d->leave != NULL;
 }
 
@@ -311,7 +324,8 @@ void directory_stop(struct directory *d, void (*fn)(void *arg), void *arg) {
 static void check_base(struct directory *d) {
         struct identity *id = state_identity(d->node->state);
 
-        if (!id->directory_base[0] || strcmp(id->directory_base, d->node->config->directory_url) == 0)
+        if (!id->directory_base[0] ||
+            strcmp(id->directory_base, d->node->config->directory_url) == 0)
                 return;
         registration_cancel(d);
         heartbeat_suspend(d);
@@ -320,7 +334,8 @@ static void check_base(struct directory *d) {
         iicp_wipe(id->challenge, sizeof id->challenge);
         memset(&id->registered, 0, sizeof id->registered);
         id->registered_at = 0;
-        snprintf(id->directory_base, sizeof id->directory_base, "%s", d->node->config->directory_url);
+        snprintf(id->directory_base, sizeof id->directory_base, "%s",
+                 d->node->config->directory_url);
         d->registered = false;
         d->cx_omitted_before = d->omit_cx = false;
 }
@@ -337,7 +352,8 @@ static void say_off(struct directory *d, const char *off) {
 static bool must_wait(struct directory *d) {
         const char *endpoint = node_endpoint(d->node, NULL);
 
-        if (d->held && d->refused_endpoint[0] && endpoint && strcmp(endpoint, d->refused_endpoint) != 0) {
+        if (d->held && d->refused_endpoint[0] && endpoint &&
+            strcmp(endpoint, d->refused_endpoint) != 0) {
                 d->held = false;
                 d->refused_endpoint[0] = '\0';
         }
@@ -396,11 +412,13 @@ static void check_drift(struct directory *d) {
         size_t n;
         const char *const *models;
 
-        if (!d->registered || d->reg || d->wanted || d->left || directory_off(d) || body_digest(d, digest) < 0 ||
+        if (!d->registered || d->reg || d->wanted || d->left || directory_off(d) ||
+            body_digest(d, digest) < 0 ||
             strcmp(digest, state_identity(d->node->state)->registered.capability_digest) == 0)
                 return;
         models = backends_models_to_register(d->node->backends, &n);
-        directory_want(d, name_list_same_set(&d->models, models, n) ? "what we declare changed" : "models changed");
+        directory_want(d, name_list_same_set(&d->models, models, n) ? "what we declare changed"
+                                                                    : "models changed");
 }
 
 void directory_poke(struct directory *d) {
@@ -442,8 +460,11 @@ void directory_reregister(struct directory *d) {
 static void gauges(void *arg, struct iicp_buf *out) {
         const struct directory *d = arg;
 
-        iicp_buf_printf(out, "# HELP iicp_registered Whether the directory lists this node.\n# TYPE iicp_registered gauge\n"
-                        "iicp_registered %d\n", directory_state(d) == DIRECTORY_REGISTERED);
+        iicp_buf_printf(out,
+                        "# HELP iicp_registered Whether the directory lists this node.\n# TYPE "
+                        "iicp_registered gauge\n"
+                        "iicp_registered %d\n",
+                        directory_state(d) == DIRECTORY_REGISTERED);
 }
 
 struct directory *directory_new(struct node *node) {
@@ -547,7 +568,8 @@ void directory_json(const struct directory *d, struct iicp_buf *out) {
         enum directory_state s = directory_state(d);
         char when[21];
 
-        iicp_buf_printf(out, "{\"state\":\"%s\",\"registered\":%s", directory_state_name(s), d->registered ? "true" : "false");
+        iicp_buf_printf(out, "{\"state\":\"%s\",\"registered\":%s", directory_state_name(s),
+                        d->registered ? "true" : "false");
         json_text(out, "why", directory_why(d));
         json_text(out, "url", d->node->config->directory_url);
         json_text(out, "node_id", id->node_id);
@@ -561,9 +583,10 @@ void directory_json(const struct directory *d, struct iicp_buf *out) {
                 iicp_buf_puts(out, i ? "," : "");
                 iicp_buf_json_str(out, iicp_str(d->models.v[i]));
         }
-        iicp_buf_printf(out, "],\"registrations\":%llu,\"heartbeats_ok\":%llu,\"heartbeats_failed\":%llu",
-                        (unsigned long long) d->registrations, (unsigned long long) d->beat.good_total,
-                        (unsigned long long) d->beat.failed_total);
+        iicp_buf_printf(
+                out, "],\"registrations\":%llu,\"heartbeats_ok\":%llu,\"heartbeats_failed\":%llu",
+                (unsigned long long) d->registrations, (unsigned long long) d->beat.good_total,
+                (unsigned long long) d->beat.failed_total);
         iicp_buf_printf(out, ",\"last_good_s\":%llu,\"next_heartbeat_ms\":%llu",
                         (unsigned long long) (directory_now(d) - d->beat.good_ms) / 1000,
                         (unsigned long long) d->beat.interval_ms);

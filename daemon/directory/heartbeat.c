@@ -15,7 +15,8 @@
 
 static void send_now(void *arg);
 
-/* "Without route" is part of it: a node that lost its endpoint must not be picked. [01 section 3.7] */
+/* "Without route" is part of it: a node that lost its endpoint must not be picked. [01 section 3.7]
+ */
 bool heartbeat_available(const struct directory *d) {
         struct backend_stability s;
 
@@ -68,7 +69,8 @@ static void take_interval(struct directory *d, const struct iicp_json *answer) {
 
         d->beat.interval_ms = BEAT_INTERVAL_MS;
         if (r == 0)
-                d->beat.interval_ms = (uint64_t) MIN(MAX(ms, (int64_t) BEAT_INTERVAL_MIN_MS), (int64_t) BEAT_INTERVAL_MAX_MS);
+                d->beat.interval_ms = (uint64_t) MIN(MAX(ms, (int64_t) BEAT_INTERVAL_MIN_MS),
+                                                     (int64_t) BEAT_INTERVAL_MAX_MS);
 }
 
 static void good(struct directory *d, const struct fetch_answer *a) {
@@ -100,7 +102,8 @@ static void reject(struct directory *d, const char *reason) {
 
 /* 429: as told, but the node must not fall silent for longer than 60 s after its last good beat. */
 static void limited(struct directory *d, const struct iicp_directory_error *e) {
-        uint64_t now = directory_now(d), delay = e->retry_after_ms >= 0 ? (uint64_t) e->retry_after_ms : BEAT_INTERVAL_MS;
+        uint64_t now = directory_now(d),
+                 delay = e->retry_after_ms >= 0 ? (uint64_t) e->retry_after_ms : BEAT_INTERVAL_MS;
         uint64_t latest = d->beat.good_ms + 60000;
 
         delay = MIN(delay, latest > now ? latest - now : (uint64_t) BEAT_INTERVAL_MIN_MS);
@@ -112,8 +115,10 @@ static void say_fields(const struct iicp_directory_error *e) {
         struct log_fields fields = {.code = e->code};
 
         log_event(LOG_L_WARN, "heartbeat_fail", &fields,
-                  "the directory takes our heartbeat for wrong (%s%s%s): sending the shortest form for 10 minutes",
-                  log_text(iicp_str(e->code), code, sizeof code), e->fields[0] ? ": " : "", e->fields);
+                  "the directory takes our heartbeat for wrong (%s%s%s): sending the shortest form "
+                  "for 10 minutes",
+                  log_text(iicp_str(e->code), code, sizeof code), e->fields[0] ? ": " : "",
+                  e->fields);
 }
 
 static void failed(struct directory *d, const struct fetch_answer *a) {
@@ -132,9 +137,11 @@ static void failed(struct directory *d, const struct fetch_answer *a) {
                 log_err("register_blocked", "%s; not tried again", d->why);
         } else if (d->reg) {
                 /* It may have met the new token; what the REGISTER brings counts. */
-        } else if (a->error == FETCH_OK && (a->status == 401 || a->status == 404 || a->status == 410)) {
+        } else if (a->error == FETCH_OK &&
+                   (a->status == 401 || a->status == 404 || a->status == 410)) {
                 reject(d, "the directory did not know us any more");
-        } else if (a->error == FETCH_OK && a->status == 403 && ++d->beat.forbidden >= FORBIDDEN_MAX) {
+        } else if (a->error == FETCH_OK && a->status == 403 &&
+                   ++d->beat.forbidden >= FORBIDDEN_MAX) {
                 d->beat.forbidden = 0;
                 reject(d, "the directory refused three heartbeats");
         } else if (a->error == FETCH_OK && a->status == 422) {
@@ -172,9 +179,14 @@ static void on_answer(void *arg, const struct fetch_answer *a) {
 static bool transmit(struct directory *d, uint64_t timeout_ms) {
         d->beat.sent_ms = d->beat.progress_ms = directory_now(d);
         d->beat.ever_sent = true;
-        d->beat.fetch = directory_call(d, &(struct directory_request){
-                .method = "POST", .path = "/v1/heartbeat", .body = iicp_buf_str(&d->beat.body), .authorized = true,
-                .timeout_ms = timeout_ms}, on_answer);
+        d->beat.fetch =
+                directory_call(d,
+                               &(struct directory_request){.method = "POST",
+                                                           .path = "/v1/heartbeat",
+                                                           .body = iicp_buf_str(&d->beat.body),
+                                                           .authorized = true,
+                                                           .timeout_ms = timeout_ms},
+                               on_answer);
         return d->beat.fetch != NULL;
 }
 
@@ -236,8 +248,8 @@ void heartbeat_begin(struct directory *d) {
 void heartbeat_poke(struct directory *d) {
         uint64_t now = directory_now(d), since = now - d->beat.sent_ms;
 
-        if (!d->registered || d->stopping || d->beat.fetch || timer_armed(&d->beat.repeat) || !d->beat.ever_sent ||
-            heartbeat_available(d) == d->beat.available)
+        if (!d->registered || d->stopping || d->beat.fetch || timer_armed(&d->beat.repeat) ||
+            !d->beat.ever_sent || heartbeat_available(d) == d->beat.available)
                 return;
         schedule(d, since >= BEAT_SPACING_MS ? 0 : BEAT_SPACING_MS - since);
 }

@@ -88,12 +88,15 @@ static void note_registered(struct directory *d) {
         struct identity *id = state_identity(d->node->state);
 
         id->registered_at = clock_wall_s(d->node->clock);
-        snprintf(id->directory_base, sizeof id->directory_base, "%s", d->node->config->directory_url);
+        snprintf(id->directory_base, sizeof id->directory_base, "%s",
+                 d->node->config->directory_url);
         snprintf(id->registered.endpoint, sizeof id->registered.endpoint, "%s", r->endpoint);
         id->registered.transport_endpoint[0] = '\0';
-        snprintf(id->registered.capability_digest, sizeof id->registered.capability_digest, "%s", r->digest);
+        snprintf(id->registered.capability_digest, sizeof id->registered.capability_digest, "%s",
+                 r->digest);
         if (!r->without_cx)
-                snprintf(id->registered.cx_key_id, sizeof id->registered.cx_key_id, "%s", r->cx_key_id);
+                snprintf(id->registered.cx_key_id, sizeof id->registered.cx_key_id, "%s",
+                         r->cx_key_id);
         name_list_free(&d->models);
         d->models = r->models;
         r->models = (struct name_list){0};
@@ -101,10 +104,12 @@ static void note_registered(struct directory *d) {
 
 static void say_registered(struct directory *d) {
         if (d->registrations == 1)
-                log_notice("register_ok", "registered: %zu model%s, tier 0, %s", d->models.n, d->models.n == 1 ? "" : "s",
+                log_notice("register_ok", "registered: %zu model%s, tier 0, %s", d->models.n,
+                           d->models.n == 1 ? "" : "s",
                            state_identity(d->node->state)->registered.endpoint);
         else
-                log_info("reregister_ok", "registered again: %s", d->reason ? d->reason : "asked for");
+                log_info("reregister_ok", "registered again: %s",
+                         d->reason ? d->reason : "asked for");
 }
 
 /* The identity is on the disk: from here on it may be used. */
@@ -242,20 +247,23 @@ static const char *meaning(const struct iicp_directory_error *e) {
 
 static void say_refused(struct directory *d, const struct iicp_directory_error *e, uint64_t delay) {
         char next[64], code[IICP_DIR_CODE_MAX * 2];
-        struct log_fields fields = {.code = e->code, .reason = iicp_directory_class_name(e->cls),
+        struct log_fields fields = {.code = e->code,
+                                    .reason = iicp_directory_class_name(e->cls),
                                     .subject = d->node->config->directory_url};
 
         log_text(iicp_str(e->code), code, sizeof code);
         if (delay == NEVER)
                 snprintf(next, sizeof next, "not tried again");
         else
-                snprintf(next, sizeof next, "next try in %llu s", (unsigned long long) (delay + 999) / 1000);
-        directory_set_why(d, "the directory did not register us (%s: %s%s%s)", code, meaning(e), e->fields[0] ? ": " : "",
-                          e->fields);
+                snprintf(next, sizeof next, "next try in %llu s",
+                         (unsigned long long) (delay + 999) / 1000);
+        directory_set_why(d, "the directory did not register us (%s: %s%s%s)", code, meaning(e),
+                          e->fields[0] ? ": " : "", e->fields);
         if (d->blocked)
                 log_event(LOG_L_ERR, "register_blocked", &fields, "%s; %s", d->why, next);
         else
-                log_event(LOG_L_WARN, d->registered ? "reregister_fail" : "register_fail", &fields, "%s; %s", d->why, next);
+                log_event(LOG_L_WARN, d->registered ? "reregister_fail" : "register_fail", &fields,
+                          "%s; %s", d->why, next);
         snprintf(d->last_code, sizeof d->last_code, "%s", e->code);
 }
 
@@ -319,9 +327,13 @@ void registration_start(struct directory *d) {
         if (r) {
                 r->without_cx = d->omit_cx;
                 if (body_register(d, r) == 0)
-                        r->fetch = directory_call(d, &(struct directory_request){
-                                .method = "POST", .path = "/v1/register", .body = iicp_buf_str(&r->body),
-                                .timeout_ms = REGISTER_TIMEOUT_MS}, on_answer);
+                        r->fetch = directory_call(
+                                d,
+                                &(struct directory_request){.method = "POST",
+                                                            .path = "/v1/register",
+                                                            .body = iicp_buf_str(&r->body),
+                                                            .timeout_ms = REGISTER_TIMEOUT_MS},
+                                on_answer);
         }
         if (!r || !r->fetch) {
                 registration_free(r);

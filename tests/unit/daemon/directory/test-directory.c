@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "util.h"
@@ -50,7 +51,9 @@ static const char *text_of(json_object *o, const char *name) {
 static void answer_beat(struct fetch *f, const char *challenge, int next_ms) {
         char body[256];
 
-        snprintf(body, sizeof body, "{\"ok\":true,\"next_heartbeat_ms\":%d,\"reputation_score\":0.5,\"challenge\":\"%s\"}",
+        snprintf(body, sizeof body,
+                 "{\"ok\":true,\"next_heartbeat_ms\":%d,\"reputation_score\":0.5,\"challenge\":\"%"
+                 "s\"}",
                  next_ms, challenge);
         world_answer(f, 200, body);
 }
@@ -60,7 +63,8 @@ static void answer_beat(struct fetch *f, const char *challenge, int next_ms) {
 static void NODE_REG_01_registers_at_start(void **state) {
         (void) state;
         start();
-        assert_string_equal(world_call("POST", "/v1/register")->url, "https://dir.example.org/api/v1/register");
+        assert_string_equal(world_call("POST", "/v1/register")->url,
+                            "https://dir.example.org/api/v1/register");
         assert_int_equal(directory_state(DIR), DIRECTORY_REGISTERING);
         world_accept(TOKEN_A, KEY_A);
         assert_int_equal(directory_state(DIR), DIRECTORY_REGISTERED);
@@ -133,7 +137,8 @@ static void IICPD_01_37_each_model_in_one_object(void **state) {
         assert_true(json_object_object_get_ex(b, "capabilities", &list));
         assert_int_equal(json_object_array_length(list), 3);
         for (size_t i = 0; i < 3; i++) {
-                assert_true(json_object_object_get_ex(json_object_array_get_idx(list, i), "models", &models));
+                assert_true(json_object_object_get_ex(json_object_array_get_idx(list, i), "models",
+                                                      &models));
                 seen += (unsigned) json_object_array_length(models);
         }
         assert_int_equal(seen, 3);
@@ -159,7 +164,8 @@ static void IICPD_01_10_bearer_with_node_id(void **state) {
         (void) state;
         f = first_beat();
         assert_string_equal(world_header(f, "Authorization"), "Bearer " TOKEN_A);
-        assert_string_equal(world_header(f, "X-Node-Id"), state_identity(world->node.state)->node_id);
+        assert_string_equal(world_header(f, "X-Node-Id"),
+                            state_identity(world->node.state)->node_id);
         assert_null(strstr(f->body, TOKEN_A));
 }
 
@@ -191,12 +197,14 @@ static void DIR_RL_01_waits_as_told(void **state) {
         (void) state;
         start();
         world_answer(world_call("POST", "/v1/register"), 429,
-                     "{\"error\":\"IICP-E034\",\"message\":\"TooManyRegistrationAttempts\",\"retry_after\":37}");
+                     "{\"error\":\"IICP-E034\",\"message\":\"TooManyRegistrationAttempts\",\"retry_"
+                     "after\":37}");
         directory_poke(DIR);
         world_run(36999);
         assert_true(world_idle());
         world_run(1);
-        world_answer(world_call("POST", "/v1/register"), 429, "{\"error\":{\"code\":\"rate_limited\",\"message\":\"x\"}}");
+        world_answer(world_call("POST", "/v1/register"), 429,
+                     "{\"error\":{\"code\":\"rate_limited\",\"message\":\"x\"}}");
         world_run(59999);
         assert_true(world_idle());
         world_run(1);
@@ -210,7 +218,8 @@ static void DIR_REG_04_liveness_is_retried(void **state) {
         start();
         for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
                 world_answer(world_call("POST", "/v1/register"), 422,
-                             "{\"error\":{\"code\":\"IICP-E036\",\"message\":\"endpoint unreachable\"}}");
+                             "{\"error\":{\"code\":\"IICP-E036\",\"message\":\"endpoint "
+                             "unreachable\"}}");
                 world_run(steps[i] - 1);
                 assert_true(world_idle());
                 world_run(1);
@@ -233,7 +242,8 @@ static void IICPD_01_19_ten_a_minute_five_seconds_apart(void **state) {
                 if (i < 9) {
                         world_run(4999);
                         for (unsigned k = 0; k < world->n_calls; k++)
-                                assert_true(world->calls[k].over || !strstr(world->calls[k].url, "/register"));
+                                assert_true(world->calls[k].over ||
+                                            !strstr(world->calls[k].url, "/register"));
                         world_run(1);
                 }
         }
@@ -304,7 +314,8 @@ static void IICPD_01_44_unusable_token_is_a_server_error(void **state) {
         snprintf(id->node_token, sizeof id->node_token, TOKEN_A);
         snprintf(id->node_hmac_key, sizeof id->node_hmac_key, KEY_A);
         start();
-        world_answer(world_call("POST", "/v1/register"), 201, "{\"node_id\":\"x\",\"node_hmac_key\":\"y\"}");
+        world_answer(world_call("POST", "/v1/register"), 201,
+                     "{\"node_id\":\"x\",\"node_hmac_key\":\"y\"}");
         assert_string_equal(id->node_token, TOKEN_A);
         assert_string_equal(id->node_hmac_key, KEY_A);
         world_run(5000);
@@ -331,7 +342,8 @@ static void DIR_REG_05_any_printable_token(void **state) {
         {
                 char body[700];
 
-                snprintf(body, sizeof body, "{\"node_token\":\"%s\",\"node_hmac_key\":\"k\"}", token);
+                snprintf(body, sizeof body, "{\"node_token\":\"%s\",\"node_hmac_key\":\"k\"}",
+                         token);
                 world_answer(world_call("POST", "/v1/register"), 201, body);
         }
         assert_string_equal(state_identity(world->node.state)->node_token, token);
@@ -341,10 +353,12 @@ static void DIR_REG_06_node_id_is_adopted(void **state) {
         (void) state;
         start();
         world_answer(world_call("POST", "/v1/register"), 201,
-                     "{\"node_id\":\"given-by-directory\",\"node_token\":\"t\",\"node_hmac_key\":\"k\"}");
+                     "{\"node_id\":\"given-by-directory\",\"node_token\":\"t\",\"node_hmac_key\":"
+                     "\"k\"}");
         assert_string_equal(state_identity(world->node.state)->node_id, "given-by-directory");
         world_run(5000);
-        assert_string_equal(world_header(world_call("POST", "/v1/heartbeat"), "X-Node-Id"), "given-by-directory");
+        assert_string_equal(world_header(world_call("POST", "/v1/heartbeat"), "X-Node-Id"),
+                            "given-by-directory");
 }
 
 static void IICPD_01_29_proof_with_the_newest_token(void **state) {
@@ -444,7 +458,8 @@ static void field_refusal_needs_the_operator(void **state) {
         (void) state;
         start();
         world_answer(world_call("POST", "/v1/register"), 422,
-                     "{\"error\":{\"code\":\"validation_error\",\"message\":\"x\",\"fields\":{\"region\":[\"bad\"]}}}");
+                     "{\"error\":{\"code\":\"validation_error\",\"message\":\"x\",\"fields\":{"
+                     "\"region\":[\"bad\"]}}}");
         assert_int_equal(directory_state(DIR), DIRECTORY_BLOCKED);
         assert_non_null(strstr(directory_why(DIR), "region"));
         world_run(299999);
@@ -458,9 +473,11 @@ static void lost_token_goes_once_without_key(void **state) {
         json_object *b;
 
         (void) state;
-        snprintf(id->registered.cx_key_id, sizeof id->registered.cx_key_id, "%s", state_cx_key_id(world->node.state));
+        snprintf(id->registered.cx_key_id, sizeof id->registered.cx_key_id, "%s",
+                 state_cx_key_id(world->node.state));
         start();
-        world_answer(world_call("POST", "/v1/register"), 403, "{\"error\":\"IICP-E049\",\"message\":\"x\"}");
+        world_answer(world_call("POST", "/v1/register"), 403,
+                     "{\"error\":\"IICP-E049\",\"message\":\"x\"}");
         world_run(5000);
         b = world_body(world_call("POST", "/v1/register"));
         assert_null(text_of(b, "cx_public_key"));
@@ -652,7 +669,8 @@ static void rejected_with(int status, const char *body) {
                 assert_true(world->calls[i].over || strstr(world->calls[i].url, "/register"));
         world_accept(TOKEN_B, KEY_B);
         world_run(5000);
-        assert_string_equal(world_header(world_call("POST", "/v1/heartbeat"), "Authorization"), "Bearer " TOKEN_B);
+        assert_string_equal(world_header(world_call("POST", "/v1/heartbeat"), "Authorization"),
+                            "Bearer " TOKEN_B);
 }
 
 static void DIR_HB_02_401_registers_again_first(void **state) {
@@ -674,12 +692,14 @@ static void IICPD_05_51_wild_answers_are_clamped(void **state) {
         uint64_t at;
 
         (void) state;
-        world_answer(first_beat(), 200, "{\"ok\":true,\"next_heartbeat_ms\":99999999999999999999,\"challenge\":7,"
-                                        "\"reputation_score\":1e308}");
+        world_answer(first_beat(), 200,
+                     "{\"ok\":true,\"next_heartbeat_ms\":99999999999999999999,\"challenge\":7,"
+                     "\"reputation_score\":1e308}");
         at = world->now_ms;
         assert_int_equal(next_beat()->at_ms - at, 28500);
         at = world->now_ms;
-        world_answer(world_call("POST", "/v1/heartbeat"), 200, "{\"ok\":true,\"next_heartbeat_ms\":-5}");
+        world_answer(world_call("POST", "/v1/heartbeat"), 200,
+                     "{\"ok\":true,\"next_heartbeat_ms\":-5}");
         assert_int_equal(next_beat()->at_ms - at, 4750);
         assert_string_equal(state_identity(world->node.state)->challenge, "");
 }
@@ -689,7 +709,8 @@ static void stricter_directory_gets_the_shortest_form(void **state) {
 
         (void) state;
         world_answer(first_beat(), 422,
-                     "{\"error\":{\"code\":\"validation_error\",\"message\":\"x\",\"fields\":{\"health_models\":[\"x\"]}}}");
+                     "{\"error\":{\"code\":\"validation_error\",\"message\":\"x\",\"fields\":{"
+                     "\"health_models\":[\"x\"]}}}");
         f = next_beat();
         assert_null(strstr(f->body, "health_models"));
         assert_null(strstr(f->body, "backend_stability"));

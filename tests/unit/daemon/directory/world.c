@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "log.h"
@@ -73,7 +74,8 @@ void world_run(uint64_t ms) {
                 struct timer *t;
 
                 for (size_t i = 0; i < ARRAY_SIZE(armed); i++)
-                        if (armed[i] && due[i] <= end && (first == ARRAY_SIZE(armed) || due[i] < due[first]))
+                        if (armed[i] && due[i] <= end &&
+                            (first == ARRAY_SIZE(armed) || due[i] < due[first]))
                                 first = i;
                 if (first == ARRAY_SIZE(armed))
                         break;
@@ -114,17 +116,22 @@ const char *fetch_error_name(enum fetch_error e) {
         return e == FETCH_TIMEOUT ? "timeout" : e == FETCH_TLS ? "tls" : "connect";
 }
 
-struct fetch *fetch_start(struct fetch_pool *p, const struct fetch_request *r, fetch_done_fn done, void *arg) {
+struct fetch *fetch_start(struct fetch_pool *p, const struct fetch_request *r, fetch_done_fn done,
+                          void *arg) {
         struct fetch *f = &world->calls[world->n_calls++];
 
         (void) p;
         assert_true(world->n_calls <= WORLD_CALLS);
-        *f = (struct fetch){.timeout_ms = r->timeout_ms, .connect_ms = r->connect_timeout_ms, .at_ms = world->now_ms,
-                            .done = done, .arg = arg};
+        *f = (struct fetch){.timeout_ms = r->timeout_ms,
+                            .connect_ms = r->connect_timeout_ms,
+                            .at_ms = world->now_ms,
+                            .done = done,
+                            .arg = arg};
         snprintf(f->method, sizeof f->method, "%s", r->method);
         snprintf(f->url, sizeof f->url, "%s", r->url);
         for (; r->headers[f->n_headers]; f->n_headers++)
-                snprintf(f->headers[f->n_headers], sizeof f->headers[0], "%s", r->headers[f->n_headers]);
+                snprintf(f->headers[f->n_headers], sizeof f->headers[0], "%s",
+                         r->headers[f->n_headers]);
         f->body = strndup(r->body.p ? r->body.p : "", r->body.n);
         return f;
 }
@@ -138,7 +145,8 @@ struct fetch *world_call(const char *method, const char *path) {
                 struct fetch *f = &world->calls[i - 1];
                 size_t n = strlen(f->url), m = strlen(path);
 
-                if (!f->over && strcmp(f->method, method) == 0 && n > m && strcmp(f->url + n - m, path) == 0)
+                if (!f->over && strcmp(f->method, method) == 0 && n > m &&
+                    strcmp(f->url + n - m, path) == 0)
                         return f;
         }
         fail_msg("no %s %s is open", method, path);
@@ -154,7 +162,9 @@ bool world_idle(void) {
 
 void world_answer(struct fetch *f, int status, const char *body) {
         f->over = true;
-        f->done(f->arg, &(struct fetch_answer){.error = FETCH_OK, .status = status, .body = iicp_str(body)});
+        f->done(f->arg, &(struct fetch_answer){.error = FETCH_OK,
+                                               .status = status,
+                                               .body = iicp_str(body)});
 }
 
 void world_fail(struct fetch *f, enum fetch_error e) {
@@ -165,7 +175,9 @@ void world_fail(struct fetch *f, enum fetch_error e) {
 void world_accept(const char *token, const char *key) {
         char body[512];
 
-        snprintf(body, sizeof body, "{\"node_id\":\"%s\",\"node_token\":\"%s\",\"node_hmac_key\":\"%s\",\"expires_at\":null}",
+        snprintf(body, sizeof body,
+                 "{\"node_id\":\"%s\",\"node_token\":\"%s\",\"node_hmac_key\":\"%s\",\"expires_"
+                 "at\":null}",
                  state_identity(world->node.state)->node_id, token, key);
         world_answer(world_call("POST", "/v1/register"), 201, body);
 }
@@ -295,13 +307,19 @@ int world_setup(void **state) {
         world->effective = 4;
         world->stability = (struct backend_stability){STATE_OK, "ok", 0, 0};
         snprintf(world->endpoint, sizeof world->endpoint, "https://node.example.com");
-        world->config = (struct config){
-                .directory_url = (char *) "https://dir.example.org/api", .directory_register = true,
-                .region = (char *) "eu-central", .intent_default = (char *) "urn:iicp:intent:llm:chat:v1",
-                .max_concurrent = 4, .tokens_per_min = 20000, .max_tokens = 4096, .cx_enabled = true};
+        world->config = (struct config){.directory_url = (char *) "https://dir.example.org/api",
+                                        .directory_register = true,
+                                        .region = (char *) "eu-central",
+                                        .intent_default = (char *) "urn:iicp:intent:llm:chat:v1",
+                                        .max_concurrent = 4,
+                                        .tokens_per_min = 20000,
+                                        .max_tokens = 4096,
+                                        .cx_enabled = true};
         snprintf(world->dir, sizeof world->dir, "./test-directory-XXXXXX");
         assert_non_null(mkdtemp(world->dir));
-        assert_int_equal(state_open(world->dir, NULL, 1790000000, &world->node.state, why, sizeof why), 0);
+        assert_int_equal(state_open(world->dir, NULL, 1790000000, &world->node.state, why,
+                                    sizeof why),
+                         0);
         world->node.clock = &driven;
         world->node.config = &world->config;
         world->node.phase = NODE_RUNNING;
