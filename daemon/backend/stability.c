@@ -36,11 +36,20 @@ void stability_get(const struct stability *s, uint64_t now_ms, int64_t wall_s, s
         }
 }
 
+/* Equal, or equal up to the first ':': another tag of the model counts as loaded here. */
+static bool same_base(struct iicp_str a, struct iicp_str b) {
+        const char *a_end = memchr(a.p, ':', a.n), *b_end = memchr(b.p, ':', b.n);
+
+        a.n = a_end ? (size_t) (a_end - a.p) : a.n;
+        b.n = b_end ? (size_t) (b_end - b.p) : b.n;
+        return a.n > 0 && iicp_str_eq(a, b);
+}
+
 static bool string_matches(const struct iicp_json *v, struct iicp_str expected) {
         char name[BACKEND_MODEL_NAME_MAX + 1];
 
         return v->type == IICP_JSON_STRING && iicp_json_copy(v, name, sizeof name) == 0 &&
-               iicp_model_match(iicp_str(name), expected);
+               same_base(iicp_str(name), expected);
 }
 
 void observe_failed(struct stability *s, uint64_t now_ms) {
