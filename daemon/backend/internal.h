@@ -14,6 +14,7 @@
 #define PROBE_START_MS 3000           /* time for one request of a probe at start [02 section 10.3] */
 #define PROBE_MS 2000                 /* later */
 #define PROBE_AGAIN_MS 5000           /* while there is no model or no answer */
+#define OBSERVE_MS 31000              /* a beat of our own, when the heartbeat does not look */
 #define DRAIN_LOADING_S 30            /* [02 section 10.6] */
 #define DRAIN_UNSTABLE_S 30           /* ours */
 #define DRAIN_BROKEN_S 60             /* the server itself reports a broken instance */
@@ -123,8 +124,7 @@ struct backends {
         size_t n;
         struct backend **removed; /* still with calls */
         size_t n_removed;
-        struct timer again, drain_end;
-        bool observe_wanted; /* asked for while a probe ran */
+        struct timer again, drain_end, beat;
         void (*on_change)(void *arg);
         void *on_change_arg;
         struct backend_stability said; /* what on_change last told */

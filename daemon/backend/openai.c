@@ -232,6 +232,8 @@ static void on_done(void *arg, const struct fetch_answer *from) {
                         judge_stream(c, &a);
                 else
                         judge_result(c, from->body, &a);
+        } else if (c->assemble && from->error == FETCH_PROTOCOL && from->status >= 200 && from->status < 300) {
+                judge_stream(c, &a); /* it was the reader that stopped, and it knows why */
         } else {
                 judge_error(b, from, &a);
         }

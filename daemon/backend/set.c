@@ -252,6 +252,10 @@ static void on_again(void *arg) {
         backends_check(s);
 }
 
+static void on_beat(void *arg) {
+        backends_observe(arg);
+}
+
 static void on_drain_end(void *arg) {
         backends_check(arg);
 }
@@ -354,6 +358,7 @@ int backends_reload(struct backends *s) {
         s->joined_stale = true;
         for (size_t i = 0; i < n; i++)
                 probe_start(s->v[i], PROBE_START_MS);
+        timer_set_ms(&s->beat, OBSERVE_MS);
         backends_check(s);
         return n == conf->n_backends ? 0 : -ENOMEM;
 }
@@ -366,6 +371,7 @@ struct backends *backends_new(struct node *node) {
         s->node = node;
         s->said = (struct backend_stability){.state = STATE_OK, .reason = "ok"};
         timer_init(&s->again, node->loop, on_again, s);
+        timer_init(&s->beat, node->loop, on_beat, s);
         timer_init(&s->drain_end, node->loop, on_drain_end, s);
         return backends_reload(s) < 0 ? backends_free(s) : s;
 }
@@ -379,6 +385,7 @@ struct backends *backends_free(struct backends *s) {
         for (size_t i = 0; i < s->n_removed; i++)
                 backend_free(s->removed[i]);
         timer_clear(&s->again);
+        timer_clear(&s->beat);
         timer_clear(&s->drain_end);
         free(s->v);
         free(s->removed);
@@ -397,4 +404,5 @@ void backends_observe(struct backends *s) {
         sweep_removed(s);
         for (size_t i = 0; i < s->n; i++)
                 probe_start(s->v[i], PROBE_MS);
+        timer_set_ms(&s->beat, OBSERVE_MS);
 }

@@ -198,7 +198,7 @@ def test_NODE_TASK_07_backend_error_without_its_text(alone, backend):
 def two(node_factory, backend_factory, **more):
     one, other = backend_factory("--models", "m,a"), backend_factory("--models", "m,b")
     node = node_factory(config={
-        "backend.one.type": "openai_compat", "backend.one.url": one.url,
+        "backend.test.type": None, "backend.one.type": "openai_compat", "backend.one.url": one.url,
         "backend.two.type": "openai_compat", "backend.two.url": other.url, "backend.two.model": "b", **more})
     models_known(node, 2, "one")
     models_known(node, 2, "two")
@@ -365,8 +365,8 @@ def test_IICPD_02_96_caller_that_leaves_ends_the_call(alone, backend):
     control(backend, rules=[{"path": "/v1/chat/completions", "mode": "hang"}])
     s = socket.create_connection((alone.host, alone.port))
     body = json.dumps(task("tiny")).encode()
-    s.sendall(b"POST /v1/task HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-              % (len(body), body))
+    s.sendall(b"POST /v1/task HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+              % (alone.host.encode(), alone.port, len(body), body))
     wait_until(lambda: told(backend)["active"] == 1, what="call")
     s.close()
     wait_until(lambda: told(backend)["cancelled"] == 1 and told(backend)["active"] == 0, what="cancel")
