@@ -60,7 +60,7 @@ static void say_status(struct notify *n, const struct health *h) {
         char status[sizeof(n->status)], sentence[160];
 
         status_sentence(n->node, sentence, sizeof(sentence));
-        snprintf(status, sizeof(status), "STATUS=liveness=%s; readiness=%s; %s",
+        snprintf(status, sizeof(status), "STATUS=liveness=%s; readiness=%s | %s",
                  health_liveness_name(h->liveness), health_readiness_name(h->readiness), sentence);
         if (strcmp(status, n->status) == 0)
                 return;

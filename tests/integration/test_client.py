@@ -134,6 +134,11 @@ class Directory(Peer):
         return self.send(handler, 200, {"nodes": self.nodes, "count": len(self.nodes), "query_ms": 1})
 
 
+def raw_public(key):
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
 class Provider(Peer):
     """A node. `key`: it publishes an encryption key, and answers encrypted if `sealed`."""
 
@@ -151,7 +156,7 @@ class Provider(Peer):
              "region": "eu-central", "load": 0.1, "models": ["m-a"]}
         if self.private:
             r["cx_public_key"] = {"algorithm": "X25519", "encoding": "base64url",
-                                  "key": unpad(self.private.public_key().public_bytes_raw()), "key_id": "cx-1",
+                                  "key": unpad(raw_public(self.private.public_key())), "key_id": "cx-1",
                                   "features": ["response_encryption_v1"] if self.sealed else []}
         return {**r, **more}
 

@@ -48,10 +48,9 @@ def test_IICPD_02_91_ready_watchdog_stopping(node_factory, notify):
     # no directory, no backend that answers: readiness does not matter
     node = node_factory(backend__test__type="openai_compat", backend__test__url="http://127.0.0.1:9",
                         env={"NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "400000"})
-    said = notify.await_message("READY=1")
-    ready = next(m for m in said if "READY=1" in m.splitlines())
-    assert any(line.startswith("STATUS=liveness=live; readiness=") for line in ready.splitlines())
-    notify.await_message("WATCHDOG=1")
+    notify.await_message("READY=1")
+    said = notify.await_message("WATCHDOG=1")
+    assert any(m.startswith("STATUS=liveness=live; readiness=") for m in said), said
     notify.said.clear()
     notify.await_message("WATCHDOG=1")
     node.signal(signal.SIGTERM)
@@ -94,7 +93,7 @@ def test_IICPD_02_12_IICPD_01_79_stop_finishes_the_running_task(node_factory, la
     backend = backend_factory()
     node = node_factory(lab=lab, backend=backend)
     wait_until(lambda: node.status()["directory"].get("registered"), what="registration", process=node.popen)
-    backend.post("/lab/settings", {"delay_ms": 1500})
+    backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "delay_ms": 1500}]})
     got = {}
     runner = threading.Thread(target=lambda: got.update(answer=node.post("/v1/task", task())))
     runner.start()
@@ -112,8 +111,8 @@ def test_IICPD_02_12_IICPD_01_79_stop_finishes_the_running_task(node_factory, la
 def test_IICPD_02_107_second_signal_ends_at_once_with_0(node_factory, backend_factory):
     backend = backend_factory()
     node = node_factory(backend=backend)
-    wait_until(lambda: node.get("/iicp/health").json()["models"] is not None, what="health")
-    backend.post("/lab/settings", {"delay_ms": 20000})
+    wait_until(lambda: node.get("/iicp/health").json()["models"], what="models")
+    backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "mode": "hang"}]})
     runner = threading.Thread(target=lambda: pytest.raises(Exception, node.post, "/v1/task", task()))
     runner.start()
     wait_until(lambda: node.get("/iicp/health").json()["active_jobs"] == 1, what="the task runs")
@@ -140,7 +139,8 @@ def test_taken_port_with_strict_is_exit_69(node_factory):
 
 
 def test_TASK_5_SEC_LOG_01_SEC_LEAK_01_SEC_LEAK_02_payload_and_secrets_stay_inside(node_factory, lab, backend_factory, tmp_path):
-    backend = backend_factory("--api-key", "backend-key-marsupial")
+    backend = backend_factory()
+    backend.post("/_control", {"key": "backend-key-marsupial"})
     key = tmp_path / "node0" / "key"
     key.parent.mkdir(parents=True)
     key.write_text("backend-key-marsupial\n")
