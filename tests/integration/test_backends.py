@@ -4,6 +4,7 @@
 import concurrent.futures
 import json
 import socket
+import struct
 import uuid
 
 import pytest
@@ -364,12 +365,14 @@ def test_IICPD_02_109_three_unreachable_tasks_drain(alone, backend):
 def test_IICPD_02_96_caller_that_leaves_ends_the_call(alone, backend):
     control(backend, rules=[{"path": "/v1/chat/completions", "mode": "hang"}])
     s = socket.create_connection((alone.host, alone.port))
-    body = json.dumps(task("tiny")).encode()
+    body = json.dumps(task("tiny", timeout_ms=120000)).encode()
     s.sendall(b"POST /v1/task HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
               % (alone.host.encode(), alone.port, len(body), body))
     wait_until(lambda: told(backend)["active"] == 1, what="call")
+    # a reset: one that only ended its sending side still waits
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.close()
-    wait_until(lambda: told(backend)["cancelled"] == 1 and told(backend)["active"] == 0, what="cancel")
+    wait_until(lambda: told(backend)["cancelled"] == 1 and told(backend)["active"] == 0, timeout=5, what="cancel")
     assert backend_state(alone)["in_flight"] == 0
 
 

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import socket
+import struct
 import subprocess
 import uuid
 
@@ -98,6 +99,8 @@ def test_IICPD_02_96_llamacpp_stops_when_the_caller_leaves(real, node_factory):
         out = subprocess.run(["curl", "-sf", url + "/slots"], capture_output=True, text=True, timeout=30, check=True)
         return sum(slot["is_processing"] for slot in json.loads(out.stdout))
     wait_until(lambda: working() == 1, what="generation")
+    # a reset: one that only ended its sending side still waits
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.close()
     wait_until(lambda: first(node)["in_flight"] == 0, 2, "end of the call")
     wait_until(lambda: working() == 0, 3, "end of generation")
