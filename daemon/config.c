@@ -155,7 +155,9 @@ static void unknown_key(struct loading *l, const struct setting *s) {
         const struct config_section *sec = section_find(s->section);
         char hint[320];
 
-        place.hide = "value"; /* a misspelled api_key is a secret all the same */
+        /* a misspelled api_key is a secret all the same */
+        if (strstr(s->key, "key") || strstr(s->key, "token") || strstr(s->key, "pass") || strstr(s->key, "secret"))
+                place.hide = s->key;
         if (is_not_built(s->section, s->key)) {
                 problem_add(l->problems, CONFIG_ERROR, &place, "%s.%s is known, but this build does not have it yet",
                             s->section, s->key);
@@ -163,8 +165,6 @@ static void unknown_key(struct loading *l, const struct setting *s) {
         }
         key_hint(s->section, s->key, hint, sizeof hint);
         place.hint = hint;
-        place.hide = strstr(s->key, "key") || strstr(s->key, "token") || strstr(s->key, "pass") || strstr(s->key, "secret")
-                     ? place.hide : NULL;
         problem_add(l->problems, CONFIG_ERROR, &place, "unknown key '%s' in [%s%s%s]%s%s", s->key, s->section,
                     s->backend ? " " : "", s->backend ? s->backend : "",
                     sec && !sec->built ? " (of which this build has nothing yet)" : "",

@@ -148,6 +148,10 @@ void config_problems_json(const struct config_problems *p, struct iicp_buf *out)
                         iicp_buf_printf(out, ",\"column\":%u", v->column);
                 iicp_buf_puts(out, ",\"text\":");
                 iicp_buf_json_str(out, iicp_str(v->text ? v->text : ""));
+                if (v->excerpt) {
+                        iicp_buf_puts(out, ",\"excerpt\":");
+                        iicp_buf_json_str(out, iicp_str(v->excerpt));
+                }
                 iicp_buf_puts(out, "}");
         }
         iicp_buf_puts(out, "]");

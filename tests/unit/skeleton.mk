@@ -1,7 +1,9 @@
-UNIT_TESTS +=
-# one block a program:
-#   UNIT_TESTS += tests/unit/lib/test-urn
-#   tests_unit_lib_test_urn_SOURCES = tests/unit/lib/test-urn.c
-#   tests_unit_lib_test_urn_CPPFLAGS = $(UNIT_CPPFLAGS)
-#   tests_unit_lib_test_urn_CFLAGS = $(UNIT_CFLAGS)
-#   tests_unit_lib_test_urn_LDADD = $(UNIT_LIB_LIBS)
+UNIT_TESTS += tests/unit/daemon/test-log tests/unit/daemon/test-loop
+tests_unit_daemon_test_log_SOURCES = tests/unit/daemon/test-log.c
+tests_unit_daemon_test_log_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_test_log_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_test_log_LDADD = $(UNIT_DAEMON_LIBS)
+tests_unit_daemon_test_loop_SOURCES = tests/unit/daemon/test-loop.c
+tests_unit_daemon_test_loop_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_test_loop_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_test_loop_LDADD = $(UNIT_DAEMON_LIBS)

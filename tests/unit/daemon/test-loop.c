@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loop.h"
+#include "util.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct trace {
+        struct loop *loop;
+        char text[64];
+        pthread_t main, worker;
+        struct timer a, b;
+};
+
+static void add(struct trace *t, const char *s) {
+        strncat(t->text, s, sizeof t->text - strlen(t->text) - 1);
+}
+
+static int setup(void **state) {
+        struct trace *t = calloc(1, sizeof *t);
+
+        t->loop = loop_new();
+        t->main = pthread_self();
+        *state = t;
+        return t->loop ? 0 : -1;
+}
+
+static int teardown(void **state) {
+        struct trace *t = *state;
+
+        loop_free(t->loop);
+        free(t);
+        return 0;
+}
+
+static void stop_with_3(void *arg) {
+        struct trace *t = arg;
+
+        add(t, "s");
+        loop_stop(t->loop, 3);
+}
+
+static void run_returns_the_status_of_stop(void **state) {
+        struct trace *t = *state;
+
+        loop_defer(t->loop, stop_with_3, t);
+        assert_int_equal(loop_run(t->loop), 3);
+}
+
+static void second(void *arg) {
+        add(arg, "2");
+}
+
+static void first(void *arg) {
+        struct trace *t = arg;
+
+        loop_defer(t->loop, stop_with_3, t);
+        add(t, "1");
+}
+
+static void deferred_calls_run_in_order_and_never_nested(void **state) {
+        struct trace *t = *state;
+
+        loop_defer(t->loop, first, t);
+        loop_defer(t->loop, second, t);
+        assert_string_equal(t->text, "");
+        loop_run(t->loop);
+        assert_string_equal(t->text, "12s");
+}
+
+static void on_a(void *arg) {
+        add(arg, "a");
+}
+
+static void on_b(void *arg) {
+        struct trace *t = arg;
+
+        add(t, "b");
+        loop_stop(t->loop, 0);
+}
+
+static void timers_fire_once_and_can_be_moved(void **state) {
+        struct trace *t = *state;
+
+        timer_init(&t->a, t->loop, on_a, t);
+        timer_init(&t->b, t->loop, on_b, t);
+        timer_set_ms(&t->b, 0);
+        assert_true(timer_armed(&t->b));
+        timer_set_ms(&t->b, 5);
+        timer_set_ms(&t->a, 1);
+        loop_run(t->loop);
+        assert_string_equal(t->text, "ab");
+        assert_false(timer_armed(&t->a));
+        timer_set_ms(&t->a, 0);
+        timer_clear(&t->a);
+        timer_set_ms(&t->b, 1);
+        loop_run(t->loop);
+        assert_string_equal(t->text, "abb");
+}
+
+static void work(void *arg) {
+        struct trace *t = arg;
+
+        t->worker = pthread_self();
+        add(t, "w");
+}
+
+static void done(void *arg) {
+        struct trace *t = arg;
+
+        add(t, pthread_equal(pthread_self(), t->main) ? "d" : "!");
+        loop_stop(t->loop, 0);
+}
+
+static void jobs_work_on_the_helper_thread_and_end_on_the_loop(void **state) {
+        struct trace *t = *state;
+
+        assert_int_equal(loop_block(t->loop, work, done, t), 0);
+        loop_run(t->loop);
+        assert_string_equal(t->text, "wd");
+        assert_false(pthread_equal(t->worker, t->main));
+}
+
+static void settling_leaves_nothing_undone(void **state) {
+        struct trace *t = *state;
+
+        loop_block(t->loop, work, done, t);
+        loop_settle(t->loop);
+        assert_string_equal(t->text, "wd");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(run_returns_the_status_of_stop, setup, teardown),
+                cmocka_unit_test_setup_teardown(deferred_calls_run_in_order_and_never_nested, setup, teardown),
+                cmocka_unit_test_setup_teardown(timers_fire_once_and_can_be_moved, setup, teardown),
+                cmocka_unit_test_setup_teardown(jobs_work_on_the_helper_thread_and_end_on_the_loop, setup, teardown),
+                cmocka_unit_test_setup_teardown(settling_leaves_nothing_undone, setup, teardown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
