@@ -150,13 +150,25 @@ static void key_hint(const char *section, const char *key, char *hint, size_t ca
         iicp_buf_free(&range);
 }
 
+/* A misspelled api_key holds a secret all the same. */
+static bool may_be_secret(const char *key) {
+        static const char *const parts[] = {"key", "token", "pass", "secret", "credential"};
+
+        for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+                if (strstr(key, parts[i]))
+                        return true;
+        for (size_t i = 0; i < config_n_keys; i++)
+                if (config_keys[i].kind == KIND_SECRET && edit_distance(key, config_keys[i].name, 3) <= 3)
+                        return true;
+        return false;
+}
+
 static void unknown_key(struct loading *l, const struct setting *s) {
         struct problem_place place = s->place;
         const struct config_section *sec = section_find(s->section);
         char hint[320];
 
-        /* a misspelled api_key is a secret all the same */
-        if (strstr(s->key, "key") || strstr(s->key, "token") || strstr(s->key, "pass") || strstr(s->key, "secret"))
+        if (may_be_secret(s->key))
                 place.hide = s->key;
         if (is_not_built(s->section, s->key)) {
                 problem_add(l->problems, CONFIG_ERROR, &place, "%s.%s is known, but this build does not have it yet",
@@ -376,7 +388,7 @@ static void apply_environment(struct loading *l) {
 static void apply_option(struct loading *l, const char *option) {
         struct setting s = {.from = FROM_OPTION, .origin = "-o", .place = {.where = "-o", .rank = RANK_OPTION}};
         const char *eq = strchr(option, '='), *dot, *last;
-        char left[128], backend[64] = "", name[160];
+        char left[128], backend[64] = "", name[256];
         bool visible;
 
         dot = strchr(option, '.');
