@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control socket, iicpctl, notifications to the service manager."""
+"""The control socket and iicpctl."""
 
-import contextlib
 import json
 import os
-import select
 import signal
-import socket
 import stat
 
 import pytest
@@ -145,75 +142,3 @@ def test_OX_13_config_shows_the_origin(node_factory, iicpctl):
     assert lines["limits.max_tokens"].rstrip().endswith("default")
     assert iicpctl(node, "config", "limits.max_concurrent").stdout.split()[1] == "3"
     assert iicpctl(node, "config", "no.such").returncode == 1
-
-
-# ---- service manager ----
-
-
-class Manager:
-    """A NOTIFY_SOCKET of our own: what systemd would hear."""
-
-    def __init__(self, path):
-        self.path = path
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(path))
-        self.heard = []
-
-    def listen(self, wanted, timeout=20):
-        """Collects messages until `wanted` stands in one of them."""
-        while not any(wanted in m for m in self.heard):
-            ready, _, _ = select.select([self.socket], [], [], timeout)
-            assert ready, f"no {wanted}: {self.heard}"
-            self.heard.append(self.socket.recv(4096).decode())
-        return next(m for m in self.heard if wanted in m)
-
-
-@pytest.fixture
-def manager(tmp_path):
-    m = Manager(tmp_path / "notify")
-    yield m
-    with contextlib.suppress(OSError):
-        m.socket.close()
-
-
-def test_IICPD_02_91_ready_status_watchdog_stopping(node_factory, manager):
-    node = node_factory(env={"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "400000"})
-    manager.listen("READY=1")
-    status = manager.listen("STATUS=")
-    assert "liveness=live" in status and "readiness=" in status
-    manager.listen("WATCHDOG=1")
-    manager.heard.clear()
-    manager.listen("WATCHDOG=1")  # and again
-    node.write_config(limits__max_concurrent=5)
-    node.signal(signal.SIGHUP)
-    manager.listen("RELOADING=1")
-    manager.heard.clear()
-    manager.listen("READY=1")
-    node.stop()
-    manager.listen("STOPPING=1")
-
-
-def test_IICPD_02_91_notify_can_be_turned_off(node_factory, manager):
-    node = node_factory(env={"NOTIFY_SOCKET": str(manager.path), "IICP_SYSTEMD_NOTIFY": "0"})
-    node.stop()
-    ready, _, _ = select.select([manager.socket], [], [], 0)
-    assert not ready
-
-
-# ---- stop ----
-
-
-def test_IICPD_02_107_second_signal_ends_at_once(node_factory, backend):
-    node = node_factory(backend=backend, limits__drain="10min")
-    wait_until(lambda: node.status()["backends"][0]["models"], what="models")
-    backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "mode": "hang"}]})
-    from test_task import Slow, until_active
-
-    slow = Slow(node)
-    slow.start(constraints={"timeout_ms": 300000})
-    until_active(node, 1)
-    node.signal(signal.SIGTERM)
-    node.await_log("stop_start")
-    node.signal(signal.SIGTERM)
-    assert node.wait(10) == 0
-    slow.close()

@@ -188,9 +188,12 @@ def test_IICPD_01_43_health_is_never_limited(door):
         assert time.monotonic() - began < 10
 
 
-def test_METRICS_01_and_03_text(door):
+def test_METRICS_01_is_served(door):
+    assert request(door, "GET", "/metrics").status == 200
+
+
+def test_METRICS_03_content_type(door):
     reply = request(door, "GET", "/metrics")
-    assert reply.status == 200
     assert reply.fields["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -219,12 +222,23 @@ def test_ERR_1_json_and_cors_on_each_answer(door, data):
     assert isinstance(reply.json(), dict)
     if reply.status != 200:
         assert {"code", "message"} <= reply.json()["error"].keys()
-    for name, value in CORS.items():
-        assert reply.fields[name] == value
-    assert "access-control-allow-credentials" not in reply.fields
 
 
-def test_NODE_HEALTH_03_and_TLS_2_content_type(door):
+def test_IICPD_02_25_cors_on_every_answer(door):
+    for path in ("/iicp/health", "/metrics", "/nothing", "/v1/task"):
+        reply = request(door, "GET", path)
+        for name, value in CORS.items():
+            assert reply.fields[name] == value
+        assert "access-control-allow-credentials" not in reply.fields
+
+
+def test_TLS_2_messages_are_json(door):
+    for reply in (request(door, "GET", "/iicp/health"), request(door, "GET", "/nothing"), ask(door, post(b"{}"))):
+        assert reply.fields["content-type"] == "application/json"
+        assert isinstance(reply.json(), dict)
+
+
+def test_NODE_HEALTH_03_content_type(door):
     assert request(door, "GET", "/iicp/health").fields["content-type"] == "application/json"
     assert request(door, "GET", "/nothing").fields["content-type"] == "application/json"
 

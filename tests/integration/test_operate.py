@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -89,7 +90,7 @@ def test_reload_rejects_a_bad_file_as_a_whole(node_factory):
     assert node.get("/iicp/health").json()["max_concurrent"] == 3
 
 
-def test_IICPD_02_12_IICPD_01_79_stop_finishes_the_running_task(node_factory, lab, backend_factory):
+def test_IICPD_02_12_stop_finishes_the_running_task(node_factory, lab, backend_factory):
     backend = backend_factory()
     node = node_factory(lab=lab, backend=backend)
     wait_until(lambda: node.status()["directory"].get("registered"), what="registration", process=node.popen)
@@ -113,7 +114,8 @@ def test_IICPD_02_107_second_signal_ends_at_once_with_0(node_factory, backend_fa
     node = node_factory(backend=backend)
     wait_until(lambda: node.get("/iicp/health").json()["models"], what="models")
     backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "mode": "hang"}]})
-    runner = threading.Thread(target=lambda: pytest.raises(Exception, node.post, "/v1/task", task()))
+    got = []
+    runner = threading.Thread(target=lambda: got.append(node.post("/v1/task", task())))
     runner.start()
     wait_until(lambda: node.get("/iicp/health").json()["active_jobs"] == 1, what="the task runs")
     node.signal(signal.SIGTERM)
@@ -121,6 +123,7 @@ def test_IICPD_02_107_second_signal_ends_at_once_with_0(node_factory, backend_fa
     node.signal(signal.SIGTERM)
     assert node.wait(5) == 0
     runner.join(30)
+    assert got[0].status == 503 and got[0].json()["error"]["code"] == "IICP-E024"
 
 
 def test_state_directory_is_locked(node_factory):
@@ -138,7 +141,7 @@ def test_taken_port_with_strict_is_exit_69(node_factory):
     assert second.wait(20) == 69
 
 
-def test_TASK_5_SEC_LOG_01_SEC_LEAK_01_SEC_LEAK_02_payload_and_secrets_stay_inside(node_factory, lab, backend_factory, tmp_path):
+def test_SEC_LOG_01_payload_and_secrets_stay_inside(node_factory, lab, backend_factory, tmp_path):
     backend = backend_factory()
     backend.post("/_control", {"key": "backend-key-marsupial"})
     key = tmp_path / "node0" / "key"
@@ -165,6 +168,47 @@ def test_TASK_5_SEC_LOG_01_SEC_LEAK_01_SEC_LEAK_02_payload_and_secrets_stay_insi
     for answer in answers:
         assert str(node.folder) not in answer.text and ".c:" not in answer.text
         assert "Traceback" not in answer.text
+
+
+def test_IICPD_05_53_no_secret_in_core_status_or_argv(node_factory, lab, backend):
+    node = node_factory(lab=lab, backend=backend, log__level="debug")
+    wait_until(lambda: node.status()["directory"].get("registered"), what="registration", process=node.popen)
+    identity = json.loads((node.state_dir / "identity.json").read_text())
+    keyring = json.loads((node.state_dir / "cx" / "keyring.json").read_text())
+    secrets = [identity["node_token"], identity["node_hmac_key"], keyring["keys"][0]["private_key"]]
+    proc = f"/proc/{node.pid}"
+    limits = open(f"{proc}/limits").read()
+    assert re.search(r"Max core file size\s+0\s", limits)
+    seen = node.log_text() + open(f"{proc}/cmdline").read() + open(f"{proc}/environ").read()
+    for path in ("status", "directory", "config", "tasks", "backends", "metrics"):
+        seen += node.control(f"/v1/{path}").text
+    for secret in secrets:
+        assert secret and secret not in seen
+
+
+def test_IICPD_05_30_unresolved_reference_stops_the_start(node_factory, tmp_path):
+    node = node_factory(backend__test__api_key=f"file:{tmp_path}/no-such-key", ready=False)
+    node.expect_exit = 78
+    assert node.wait() == 78
+    assert "no-such-key" in node.log_text()
+
+
+def test_IICPD_02_91_notify_can_be_turned_off(node_factory, notify):
+    node = node_factory(env={"NOTIFY_SOCKET": notify.path, "IICP_SYSTEMD_NOTIFY": "0"})
+    node.stop()
+    notify.sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        notify.sock.recv(8192)
+
+
+def test_IICPD_02_03_private_endpoint_serves_but_does_not_register(node_factory, lab, backend):
+    node = node_factory(lab=lab, backend=backend, nat__allow_private="no")
+    wait_until(lambda: node.status()["backends"][0]["models"], what="models", process=node.popen)
+    wait_until(lambda: node.status()["directory"]["state"] == "off", what="off", process=node.popen)
+    assert node.post("/v1/task", task()).status == 200
+    assert node.status()["directory"]["why"]
+    assert not [r for r in lab.get("/lab/requests").json()["requests"] if r["path"].endswith("/register")]
+    assert len(re.findall(r" route_none | not_registered ", node.log_text())) == 1
 
 
 # ---- the configuration, as the operator's tool ----
@@ -210,7 +254,7 @@ def test_OX_12_check_config_writes_nothing_and_opens_nothing(tmp_path, need):
     assert not (tmp_path / "none").exists()
 
 
-def test_OX_13_IICPD_04_44_origin_of_each_value(node_factory):
+def test_OX_13_origin_of_each_value(node_factory):
     node = node_factory(limits__max_concurrent=3, env={"IICP_REGION": "eu-west", "IICP_MAX_CONCURRENT": "6"},
                         args=("-o", "limits.max_concurrent=9", "-o", "log.level=notice"))
     keys = {k["key"]: k for k in node.control("/v1/config").json()["keys"]}

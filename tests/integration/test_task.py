@@ -451,8 +451,41 @@ def test_TASK_5_payload_is_not_logged(node_factory):
     assert words not in json.dumps(node.status())
 
 
-def test_SEC_LEAK_01_refusals_show_nothing_internal(demo):
-    for body in (task(payload={"messages": "x"}), task(intent="x"), task(constraints={"model": "nope"})):
-        text = demo.post("/v1/task", body).text
-        for word in ("Traceback", ".c:", "/", "0x"):
+def refusals(node):
+    for body in (task(payload={"messages": "x"}), task(intent="x"), task(constraints={"model": "nope"}), "{"):
+        yield node.post("/v1/task", body, {"Content-Type": "application/json"}).text
+
+
+def test_SEC_LEAK_01_no_trace_in_refusals(demo):
+    for text in refusals(demo):
+        for word in ("Traceback", ".c:", "0x", " at "):
             assert word not in text, text
+
+
+def test_SEC_LEAK_02_no_path_in_refusals(demo):
+    for text in refusals(demo):
+        assert "/" not in text, text
+
+
+def test_NODE_TASK_08_answers_show_no_internal_path(demo):
+    text = demo.post("/v1/task", task()).text
+    for word in (str(demo.folder), "/usr/", "/home/", "/tmp/", ".conf", ".sock"):
+        assert word not in text
+
+
+def test_IICPD_02_22_answer_above_the_limit_is_a_failed_task(node_factory, backend):
+    from conftest import wait_until
+
+    node = node_factory(backend=backend)
+    wait_until(lambda: node.status()["backends"][0]["models"], what="models")
+
+    def reply(size):
+        choice = {"index": 0, "message": {"role": "assistant", "content": "x" * size}, "finish_reason": "stop"}
+        backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "json": {"choices": [choice]}}]})
+        return node.post("/v1/task", task())
+
+    answer = reply(1000000)
+    assert answer.status == 200 and len(answer.body) <= 1048576
+    refused(reply(1048576), 500, "response_too_large")
+    assert node.metric("iicp_tasks_total", status="error") == 1
+    until_active(node, 0)

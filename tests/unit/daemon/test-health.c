@@ -65,24 +65,65 @@ static void run(const char *id) {
         assert_true(found);
 }
 
-#define SCENARIO(n, what)                                      \
-        static void RUNTIME_HEALTH_##n##_##what(void **state) { \
-                (void) state;                                  \
-                run("RUNTIME-HEALTH-" #n "-");                 \
-        }
+static void RUNTIME_HEALTH_01_normal(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-01-");
+}
 
-SCENARIO(01, normal)
-SCENARIO(02, start_up)
-SCENARIO(03, stalled_runtime)
-SCENARIO(04, stalled_supervisor)
-SCENARIO(05, directory_unavailable)
-SCENARIO(06, scenario)
-SCENARIO(07, provider_unavailable)
-SCENARIO(08, no_capacity)
-SCENARIO(09, scenario)
-SCENARIO(10, scenario)
-SCENARIO(11, stopping)
-SCENARIO(12, high_load)
+static void RUNTIME_HEALTH_02_start_up(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-02-");
+}
+
+static void RUNTIME_HEALTH_03_stalled_runtime(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-03-");
+}
+
+static void RUNTIME_HEALTH_04_stalled_supervisor(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-04-");
+}
+
+static void RUNTIME_HEALTH_05_directory_unavailable(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-05-");
+}
+
+static void RUNTIME_HEALTH_06_tunnel_recovering(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-06-");
+}
+
+static void RUNTIME_HEALTH_07_provider_unavailable(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-07-");
+}
+
+static void RUNTIME_HEALTH_08_no_capacity(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-08-");
+}
+
+static void RUNTIME_HEALTH_09_network_loss(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-09-");
+}
+
+static void RUNTIME_HEALTH_10_supervisor_not_required(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-10-");
+}
+
+static void RUNTIME_HEALTH_11_stopping(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-11-");
+}
+
+static void RUNTIME_HEALTH_12_high_load(void **state) {
+        (void) state;
+        run("RUNTIME-HEALTH-12-");
+}
 
 static struct health of(struct health_facts f) {
         struct health h;
@@ -114,11 +155,11 @@ int main(void) {
                 cmocka_unit_test(RUNTIME_HEALTH_03_stalled_runtime),
                 cmocka_unit_test(RUNTIME_HEALTH_04_stalled_supervisor),
                 cmocka_unit_test(RUNTIME_HEALTH_05_directory_unavailable),
-                cmocka_unit_test(RUNTIME_HEALTH_06_scenario),
+                cmocka_unit_test(RUNTIME_HEALTH_06_tunnel_recovering),
                 cmocka_unit_test(RUNTIME_HEALTH_07_provider_unavailable),
                 cmocka_unit_test(RUNTIME_HEALTH_08_no_capacity),
-                cmocka_unit_test(RUNTIME_HEALTH_09_scenario),
-                cmocka_unit_test(RUNTIME_HEALTH_10_scenario),
+                cmocka_unit_test(RUNTIME_HEALTH_09_network_loss),
+                cmocka_unit_test(RUNTIME_HEALTH_10_supervisor_not_required),
                 cmocka_unit_test(RUNTIME_HEALTH_11_stopping),
                 cmocka_unit_test(RUNTIME_HEALTH_12_high_load),
                 cmocka_unit_test(RUNTIME_HEALTH_03_age_of_exactly_30_s_is_live),
