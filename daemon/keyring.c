@@ -154,6 +154,25 @@ int keyring_make(int64_t now_s, struct keyring *ret) {
         return 0;
 }
 
+int keyring_replace(int64_t now_s, struct keyring *k) {
+        struct keyring fresh;
+        int r = keyring_make(now_s, &fresh);
+        size_t n = MIN(k->n, (size_t) KEYRING_KEYS_MAX - 1);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                fresh.keys[i + 1] = k->keys[i];
+                fresh.created_at[i + 1] = k->created_at[i];
+                fresh.retired_at[i + 1] = k->retired_at[i] ? k->retired_at[i] : now_s;
+        }
+        fresh.n = n + 1;
+        keyring_wipe(k);
+        *k = fresh;
+        iicp_wipe(&fresh, sizeof(fresh));
+        return 0;
+}
+
 static void write_time(const char *name, int64_t at, struct iicp_buf *out) {
         char when[21];
 

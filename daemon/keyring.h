@@ -21,6 +21,8 @@ struct keyring {
  * holds at now_s; -EBADMSG: a private key that does not match its public half. */
 int keyring_parse(struct iicp_str text, const char *node_id, int64_t now_s, struct keyring *ret);
 int keyring_make(int64_t now_s, struct keyring *ret);
+/* A new current key; the one before it stays as retired and opens envelopes for its day. */
+int keyring_replace(int64_t now_s, struct keyring *k);
 int keyring_write(const struct keyring *k, const char *node_id, struct iicp_buf *out);
 void keyring_wipe(struct keyring *k);
 

@@ -11,6 +11,7 @@
 #include "util.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -141,6 +142,8 @@ int node_start(struct node *n) {
         if (!n->notify || node_life_new(n) < 0)
                 return start_failed("no memory");
         say_started(n);
+        /* Descriptors that libraries opened for themselves must not be inherited either. */
+        close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
         directory_start(n->directory);
         return 0;
 }

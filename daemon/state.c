@@ -16,11 +16,13 @@ struct state {
         int dir_fd, cx_fd, lock_fd;
         struct identity identity;
         struct keyring keyring;
+        bool rekeyed;          /* the keyring is newer than its file */
 };
 
 struct state_job {
-        int dir_fd;            /* borrowed from the state */
+        int dir_fd, cx_fd;     /* borrowed from the state */
         struct iicp_buf bytes;
+        struct iicp_buf keyring; /* empty: unchanged */
 };
 
 /* ---- identity.json ---- */
@@ -98,8 +100,11 @@ int state_snapshot(struct state *s, struct state_job **ret) {
         if (!j)
                 return -ENOMEM;
         j->dir_fd = s->dir_fd;
-        j->bytes.secret = true;
+        j->cx_fd = s->cx_fd;
+        j->bytes.secret = j->keyring.secret = true;
         r = write_identity(&s->identity, &j->bytes);
+        if (r == 0 && s->rekeyed)
+                r = keyring_write(&s->keyring, s->identity.node_id, &j->keyring);
         if (r < 0) {
                 state_job_free(j);
                 return r;
@@ -109,6 +114,12 @@ int state_snapshot(struct state *s, struct state_job **ret) {
 }
 
 int state_job_write(struct state_job *j) {
+        if (j->keyring.n > 0) {
+                int r = state_write_file(j->cx_fd, "keyring.json", iicp_buf_str(&j->keyring));
+
+                if (r < 0)
+                        return r;
+        }
         return state_write_file(j->dir_fd, "identity.json", iicp_buf_str(&j->bytes));
 }
 
@@ -116,8 +127,17 @@ struct state_job *state_job_free(struct state_job *j) {
         if (!j)
                 return NULL;
         iicp_buf_wipe(&j->bytes);
+        iicp_buf_wipe(&j->keyring);
         free(j);
         return NULL;
+}
+
+int state_rekey(struct state *s, int64_t now_s) {
+        int r = keyring_replace(now_s, &s->keyring);
+
+        if (r == 0)
+                s->rekeyed = true;
+        return r;
 }
 
 int state_save_identity(struct state *s) {

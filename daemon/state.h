@@ -43,6 +43,10 @@ struct identity *state_identity(struct state *s);
 /* Durable before it returns: fsync, so only where blocking is allowed (start, stop, tests). */
 int state_save_identity(struct state *s);
 
+/* The directory gave this node another id: a key belongs to one id, so a new one is made; the old one
+ * opens envelopes for a day more. Reaches the disk with the next save. [CX-NODE-02] */
+int state_rekey(struct state *s, int64_t now_s);
+
 /* For the loop: the bytes of identity.json as they are now, which the helper thread writes.
  * state_snapshot and state_job_free run on the loop, state_job_write on the helper thread. */
 struct state_job;

@@ -81,6 +81,7 @@ struct directory {
         struct timer timer;             /* next REGISTER */
         struct registration *reg;
         struct heartbeat beat;
+        bool rekeyed;                  /* the last answer gave us another node id */
         struct name_list models;       /* of the last accepted registration */
         struct timer silence;           /* 90 s without a good beat, then once an hour */
         bool silent;                    /* said so */

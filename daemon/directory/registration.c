@@ -16,6 +16,7 @@
 #define OWNERSHIP_MS 30000u
 #define OWNERSHIP_MAX_MS 900000u
 #define NEVER UINT64_MAX
+#define TOKEN_SHORT 32u /* characters [05 section 2] */
 
 static struct registration *registration_free(struct registration *r) {
         if (!r)
@@ -48,6 +49,14 @@ static int take(const struct iicp_json *answer, const char *name, char *out, siz
         return r < 0 ? r : out[0] && printable(out) ? 0 : -EINVAL;
 }
 
+/* The HMAC key is any text. */
+static int take_text(const struct iicp_json *answer, const char *name, char *out, size_t cap) {
+        struct iicp_json v = iicp_json_get(answer, name);
+        int r = iicp_json_copy(&v, out, cap);
+
+        return r < 0 ? r : out[0] ? 0 : -EINVAL;
+}
+
 static bool node_id_ok(const char *s) {
         if (!isalnum((unsigned char) s[0]))
                 return false;
@@ -67,14 +76,20 @@ static int adopt(struct directory *d, const struct iicp_json *answer) {
                 r = take(answer, "token", token, sizeof token);
         if (r < 0)
                 return r;
-        if (take(answer, "node_hmac_key", key, sizeof key) < 0)
+        if (take_text(answer, "node_hmac_key", key, sizeof key) < 0)
                 key[0] = '\0';
+        if (strlen(token) < TOKEN_SHORT)
+                log_warn("token_short", "the directory issued a token of %zu characters only: it may be guessed; "
+                         "tell who runs that directory", strlen(token));
         if (id->node_token[0] && strcmp(id->node_token, token) != 0)
                 corridor_token_rotated(d->node->corridor, id->node_token);
         if (take(answer, "node_id", node_id, sizeof node_id) == 0 && node_id_ok(node_id) &&
             strcmp(id->node_id, node_id) != 0) {
                 memcpy(id->node_id, node_id, sizeof node_id);
                 log_set_node_id(id->node_id);
+                log_notice("identity_changed", "the directory lists this node as %.8s: taken over, with a new "
+                           "encryption key", id->node_id);
+                d->rekeyed = state_rekey(d->node->state, clock_wall_s(d->node->clock)) == 0;
         }
         memcpy(id->node_token, token, sizeof token);
         memcpy(id->node_hmac_key, key, sizeof key);
@@ -124,6 +139,9 @@ static void stored(struct directory *d) {
         d->refused_endpoint[0] = d->last_code[0] = d->why[0] = '\0';
         say_registered(d);
         directory_good(d);
+        if (d->rekeyed)
+                directory_want(d, "a new id has a new encryption key");
+        d->rekeyed = false;
         if (without_cx)
                 directory_want(d, "the key goes in again, with proof");
         else

@@ -186,6 +186,16 @@ def test_IICPD_05_53_no_secret_in_core_status_or_argv(node_factory, lab, backend
         assert secret and secret not in seen
 
 
+def test_IICPD_05_55_not_dumpable_no_core_and_descriptors_close_on_exec(node_factory):
+    node = node_factory()
+    proc = f"/proc/{node.pid}"
+    assert re.search(r"Max core file size\s+0\s+0\s", open(f"{proc}/limits").read())
+    for name in os.listdir(f"{proc}/fdinfo"):
+        flags = int(re.search(r"flags:\s*(\d+)", open(f"{proc}/fdinfo/{name}").read()).group(1), 8)
+        if int(name) > 2:
+            assert flags & 0o2000000, f"descriptor {name}: {os.readlink(f'{proc}/fd/{name}')}"
+
+
 def test_IICPD_05_30_unresolved_reference_stops_the_start(node_factory, tmp_path):
     node = node_factory(backend__test__api_key=f"file:{tmp_path}/no-such-key", ready=False)
     node.expect_exit = 78

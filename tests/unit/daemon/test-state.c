@@ -323,6 +323,33 @@ static void IICPD_05_04_longest_token_and_key_are_kept(void **state) {
         state_close(s);
 }
 
+static void CX_NODE_02_another_id_gets_a_new_key_and_keeps_the_old_one_for_a_day(void **state) {
+        struct state *s = open_ok(NULL);
+        char old[IICP_CX_KEY_ID_TEXT], new[IICP_CX_KEY_ID_TEXT];
+        const struct iicp_cx_private *keys;
+        size_t n;
+
+        (void) state;
+        strcpy(old, state_cx_key_id(s));
+        strcpy(state_identity(s)->node_id, "given-by-directory");
+        assert_int_equal(state_rekey(s, NOW), 0);
+        strcpy(new, state_cx_key_id(s));
+        assert_string_not_equal(new, old);
+        assert_int_equal(state_save_identity(s), 0);
+        state_close(s);
+        s = open_ok(NULL);
+        assert_string_equal(state_identity(s)->node_id, "given-by-directory");
+        keys = state_cx_keys(s, &n);
+        assert_int_equal(n, 2);
+        assert_string_equal(keys[0].key_id, new);
+        assert_string_equal(keys[1].key_id, old);
+        state_close(s);
+        assert_int_equal(state_open(dir, NULL, NOW + KEYRING_RETIRED_S, &s, why, sizeof(why)), 0);
+        state_cx_keys(s, &n);
+        assert_int_equal(n, 1);
+        state_close(s);
+}
+
 static char *read_file(const char *name) {
         FILE *f = fopen(at(name), "r");
         char *text = calloc(1, 8192);
@@ -379,6 +406,7 @@ int main(void) {
                 TEST(IICPD_05_31_corrupt_keyring_is_kept_aside),
                 TEST(DIR_REG_07_token_stands_in_the_protected_file_only),
                 TEST(IICPD_05_04_longest_token_and_key_are_kept),
+                TEST(CX_NODE_02_another_id_gets_a_new_key_and_keeps_the_old_one_for_a_day),
                 TEST(CX_NODE_02_key_is_stable_and_belongs_to_the_node_id),
                 TEST(IICPD_05_31_private_key_must_match),
                 TEST(CX_NODE_01_expired_key_is_replaced),
