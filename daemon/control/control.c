@@ -176,26 +176,6 @@ static unsigned post_undrain(struct call *call, struct iicp_buf *out) {
         return drain_outcome(n, out);
 }
 
-static void problems_json(const struct config_problems *p, struct iicp_buf *out) {
-        iicp_buf_puts(out, "[");
-        for (size_t i = 0; i < p->n; i++) {
-                const struct config_problem *v = &p->v[i];
-
-                iicp_buf_printf(out, "%s{\"severity\":\"%s\",\"where\":", i ? "," : "",
-                                v->severity == CONFIG_ERROR ? "error" : "warning");
-                iicp_buf_json_str(out, iicp_str(v->where ? v->where : ""));
-                iicp_buf_printf(out, ",\"line\":%u,\"column\":%u,\"text\":", v->line, v->column);
-                iicp_buf_json_str(out, iicp_str(v->text ? v->text : ""));
-                iicp_buf_puts(out, ",\"excerpt\":");
-                if (v->excerpt)
-                        iicp_buf_json_str(out, iicp_str(v->excerpt));
-                else
-                        iicp_buf_puts(out, "null");
-                iicp_buf_puts(out, "}");
-        }
-        iicp_buf_puts(out, "]");
-}
-
 static unsigned post_reload(struct call *call, struct iicp_buf *out) {
         _cleanup_(config_problems_free) struct config_problems problems = {0};
         _cleanup_(iicp_buf_free) struct iicp_buf report = {.max = CONTROL_BODY_MAX};
@@ -207,7 +187,7 @@ static unsigned post_reload(struct call *call, struct iicp_buf *out) {
         audit(call, "reload");
         r = node_reload(n, &problems, &report);
         iicp_buf_printf(out, "{\"schema\":\"iicp.reload/1\",\"ok\":%s,\"problems\":", r < 0 ? "false" : "true");
-        problems_json(&problems, out);
+        config_problems_json(&problems, out);
         iicp_buf_puts(out, ",\"changes\":");
         iicp_buf_add_str(out, report.n > 0 ? iicp_buf_str(&report) : IICP_STR("[]"));
         iicp_buf_printf(out, ",\"running\":%u", corridor_active(n->corridor));
