@@ -104,6 +104,15 @@ static bool profiles_ok(struct task *t, struct iicp_refusal *refusal) {
         return false;
 }
 
+static void default_model(struct task *t) {
+        const char *model = corridor_model_for(t->corridor, t->env.intent);
+
+        if (!model)
+                return;
+        strncpy(t->model_text, model, sizeof(t->model_text) - 1);
+        t->model = iicp_str(t->model_text);
+}
+
 /* Step 7, model: payload, then constraints; both and different is a fault. Of an encrypted task the
  * payload is not known yet; execute.c asks again. [02 section 9.4] */
 bool task_choose_model(struct task *t, const struct iicp_json *payload, struct iicp_refusal *refusal) {
@@ -124,6 +133,8 @@ bool task_choose_model(struct task *t, const struct iicp_json *payload, struct i
                 return false;
         }
         t->model = name.p ? name : t->env.model;
+        if (!t->model.p)
+                default_model(t);
         return true;
 }
 

@@ -37,7 +37,7 @@ struct task {
         struct iicp_buf opened;      /* decrypted payload; wiped */
         struct iicp_cx_session session;
         struct iicp_payload payload;
-        struct iicp_str model;       /* asked for; absent = the backend's own */
+        struct iicp_str model;       /* absent: no list is known yet */
         char model_text[BACKEND_MODEL_NAME_MAX + 1]; /* where it stood in the payload */
         int64_t max_tokens;          /* sent to the backend; 0 = none */
         int64_t max_tokens_applied;  /* reported because the capability lowered it; 0 = not */
@@ -79,7 +79,10 @@ struct corridor {
 bool task_admit(struct task *t, const struct task_request *request, struct iicp_refusal *refusal);
 /* Step 10 alone: is there a slot and a backend for it now? */
 bool task_capacity(struct task *t, struct iicp_refusal *refusal);
-/* Step 7: model asked for by payload or constraints. */
+/* The model of a task that names none: the first of the joined list that serves the intent, which is
+ * the configured one where there is one; else the first. Borrowed for this turn; NULL: no list yet. */
+const char *corridor_model_for(const struct corridor *c, struct iicp_str intent);
+/* Step 7: model asked for by payload or constraints, else corridor_model_for. */
 bool task_choose_model(struct task *t, const struct iicp_json *payload, struct iicp_refusal *refusal);
 /* Sets t->backend, or *refusal when not PICK_OK. */
 enum backend_pick task_pick(struct task *t, const struct backend *except, struct iicp_refusal *refusal);

@@ -173,6 +173,25 @@ def test_IICPD_02_61_model(demo):
             "validation_error", field="constraints.model")
 
 
+def test_IICPD_02_75_no_model_asked_goes_where_the_intent_is_served(node_factory, backend_factory):
+    from conftest import wait_until
+
+    embed, chat = backend_factory("--models", "nomic-embed-text"), backend_factory("--models", "m-a")
+    node = node_factory(config={
+        "backend.test.type": None, "backend.embed.type": "openai_compat", "backend.embed.url": embed.url,
+        "backend.chat.type": "openai_compat", "backend.chat.url": chat.url})
+    wait_until(lambda: len(node.get("/iicp/health").json()["models"]) == 2, what="both lists")
+    for _ in range(3):
+        assert node.post("/v1/task", task()).status == 200
+    assert node.post("/v1/task", task(intent=EMBEDDING, payload={"input": "a"})).status == 200
+
+    def asked(backend):
+        return [r["path"] for r in backend.get("/_requests").json()["requests"] if r["method"] == "POST"]
+
+    assert asked(chat) == ["/v1/chat/completions"] * 3
+    assert asked(embed) == ["/v1/embeddings"]
+
+
 # ---- replay ----
 
 
