@@ -73,7 +73,7 @@ static void help(void) {
               "  --explain                  ask: each attempt with its time and code, on stderr\n"
               "  --json                     one JSON document on stdout\n"
               "  -q, --quiet                no notices\n"
-              "  --config FILE              instead of ~/.config/iicp/iicp.conf or /etc/iicp.conf\n"
+              "  --config FILE              instead of ~/.config/iicp/iicp.conf and /etc/iicp.conf\n"
               "  -h, --help    -V, --version\n"
               "\n"
               "exit: 0 answered, 1 failed, 2 usage or configuration, 3 refused by policy (nothing "
@@ -330,9 +330,8 @@ static int load_config(struct program *p) {
         _cleanup_free_ char *user = p->o.config_path ? NULL : user_config_path();
         struct config_problems problems = {0};
         struct config_source source = {
-                .path = p->o.config_path ? p->o.config_path
-                        : user           ? user
-                                         : "/etc/iicp.conf",
+                .path = p->o.config_path ? p->o.config_path : "/etc/iicp.conf",
+                .user_path = user,
                 .path_required = p->o.config_path,
                 .environ_ = environ,
                 .resolve_secrets = true,

@@ -204,6 +204,29 @@ static void IICPD_04_44_client_takes_its_names_and_only_warns(void **state) {
         unload(&l);
 }
 
+static void the_users_file_wins_over_the_one_of_the_machine(void **state) {
+        static char text[] = "[consumer]\nretries = 7\n[node]\nnonsense = 1\n";
+        char *none[] = {NULL};
+        char path[] = "user-conf-XXXXXX";
+        struct config_source source = {
+                .path = "iicp.conf", .user_path = path, .environ_ = none, .consumer = true,
+                .text = IICP_STR("[consumer]\nretries = 2\nregion = eu-west\n"),
+        };
+        struct loaded l = {0};
+        int fd = mkstemp(path);
+
+        (void) state;
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, text, sizeof text - 1), (ssize_t) sizeof text - 1);
+        close(fd);
+        l.c = config_load(&source, &l.p);
+        unlink(path);
+        assert_non_null(l.c);
+        assert_int_equal(l.c->consumer_retries, 7);
+        assert_string_equal(l.c->consumer_region, "eu-west");
+        unload(&l);
+}
+
 static void folders_follow_the_service_manager(void **state) {
         char *env[] = {"STATE_DIRECTORY=/var/lib/iicp-b:/var/lib/other", "RUNTIME_DIRECTORY=/run/iicpd-b", NULL};
         struct loaded l = load_full("", env, NULL, false, false);
@@ -237,6 +260,7 @@ int main(void) {
                 cmocka_unit_test(IICPD_04_44_backend_names_belong_to_the_only_backend),
                 cmocka_unit_test(IICPD_04_44_names_without_a_key),
                 cmocka_unit_test(IICPD_04_44_client_takes_its_names_and_only_warns),
+                cmocka_unit_test(the_users_file_wins_over_the_one_of_the_machine),
                 cmocka_unit_test(folders_follow_the_service_manager),
                 cmocka_unit_test(windows_of_a_later_source_replace_earlier_ones),
         };
