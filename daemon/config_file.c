@@ -170,7 +170,7 @@ void file_load(struct loading *l, const char *path, unsigned rank, bool required
         struct problem_place place = {.where = path, .rank = rank};
         _cleanup_free_ char *bytes = NULL;
         _cleanup_free_ struct reader *r = NULL;
-        size_t n;
+        size_t n = 0;
         int e;
 
         if (!text.p) {

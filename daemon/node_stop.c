@@ -216,9 +216,13 @@ int node_life_new(struct node *n) {
 
 void node_life_free(struct node *n) {
         struct node_life *life = n->life;
+        sigset_t all;
 
         if (!life)
                 return;
+        /* A further stop signal finds us ending: its default action must not come back. */
+        sigfillset(&all);
+        sigprocmask(SIG_BLOCK, &all, NULL);
         corridor_on_idle(n->corridor, NULL, NULL);
         timer_clear(&life->drain);
         timer_clear(&life->flush);
