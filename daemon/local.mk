@@ -1,7 +1,7 @@
 # Everything of the daemon but main(), so that unit tests link the same objects.
 noinst_LTLIBRARIES += daemon/libiicpd.la
 daemon_libiicpd_la_SOURCES = \
-	daemon/clock.h daemon/config.h daemon/fetch.h daemon/health.h daemon/listener.h daemon/log.h \
+	daemon/clock.h daemon/config.h daemon/fetch.h daemon/fetch_internal.h daemon/fetch_reader.h daemon/health.h daemon/listener.h daemon/log.h \
 	daemon/loop.h daemon/metrics.h daemon/node.h daemon/notify.h daemon/state.h daemon/door_http.h
 daemon_libiicpd_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/daemon
 daemon_libiicpd_la_CFLAGS = $(AM_CFLAGS) $(MHD_CFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS) $(EVENT_CFLAGS) \
