@@ -3,6 +3,7 @@
 
 #include "node.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -95,33 +96,18 @@ enum MHD_Result http_answer_refusal(struct http_conn *c, enum iicp_refusal_id id
 
 /* ---- tasks ---- */
 
-struct secret_body {
-        size_t n;
-        char bytes[];
-};
-
-static void wipe(void *cls) {
-        struct secret_body *s = cls;
-
-        explicit_bzero(s->bytes, s->n);
-        free(s);
+static void wipe(void *body) {
+        explicit_bzero(body, malloc_usable_size(body));
+        free(body);
 }
 
-/* Decrypted or secret text must not stay in the heap: a block that knows its length. */
-static struct MHD_Response *secret_response(struct task_answer *a) {
-        struct secret_body *s = malloc(sizeof *s + a->n);
-        struct MHD_Response *r = NULL;
+/* What a model said must not stay in the heap. Takes the body. */
+static struct MHD_Response *secret_response(char *body, size_t n) {
+        struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback(n, body, wipe);
 
-        if (s) {
-                s->n = a->n;
-                memcpy(s->bytes, a->body, a->n);
-                r = MHD_create_response_from_buffer_with_free_callback_cls(a->n, s->bytes, wipe, s);
-                if (!r)
-                        wipe(s);
-        }
-        explicit_bzero(a->body, a->n);
-        free(a->body);
-        if (r)
+        if (!r)
+                wipe(body);
+        else
                 headers(r, JSON);
         return r;
 }
@@ -130,7 +116,7 @@ enum MHD_Result http_answer_task(struct http_conn *c, struct task_answer *a) {
         struct MHD_Response *r;
         char number[24];
 
-        r = a->secret ? secret_response(a) : response(a->body, a->n, JSON);
+        r = a->secret ? secret_response(a->body, a->n) : response(a->body, a->n, JSON);
         a->body = NULL;
         a->n = 0;
         c->req.answered = false;

@@ -67,18 +67,25 @@ static int random_id(size_t n, char *out) {
         return 0;
 }
 
-int iicp_trace_new(struct iicp_trace *ret) {
+int iicp_trace_of(const unsigned char random[IICP_TRACE_RANDOM], struct iicp_trace *ret) {
         struct iicp_trace t = {.flags = "01"};
-        int r;
+        bool trace_zero, span_zero;
 
-        r = random_id(16, t.trace_id);
-        if (r < 0)
-                return r;
-        r = random_id(8, t.span_id);
-        if (r < 0)
-                return r;
+        iicp_hex(random, 16, t.trace_id);
+        iicp_hex(random + 16, 8, t.span_id);
+        lower_hex(t.trace_id, 32, &trace_zero);
+        lower_hex(t.span_id, 16, &span_zero);
+        if (trace_zero || span_zero)
+                return -EINVAL;
         *ret = t;
         return 0;
+}
+
+int iicp_trace_new(struct iicp_trace *ret) {
+        unsigned char random[IICP_TRACE_RANDOM];
+        int r = iicp_random(random, sizeof(random));
+
+        return r < 0 ? r : iicp_trace_of(random, ret);
 }
 
 int iicp_trace_child(const struct iicp_trace *parent, struct iicp_trace *ret) {

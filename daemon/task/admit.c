@@ -69,6 +69,17 @@ static bool envelope_ok(struct task *t, struct iicp_refusal *refusal) {
         return valid;
 }
 
+/* Nearly all tasks are of one intent or two, and the rules are some 80 searches. */
+static enum iicp_risk judge(struct corridor *c, struct iicp_str intent, const char **ret_rule) {
+        if (c->judged.n == 0 || !iicp_str_eq(intent, (struct iicp_str){c->judged.intent, c->judged.n})) {
+                c->judged.risk = iicp_risk_of(intent, &c->judged.rule);
+                c->judged.n = intent.n <= sizeof(c->judged.intent) ? intent.n : 0;
+                memcpy(c->judged.intent, intent.p, c->judged.n);
+        }
+        *ret_rule = c->judged.rule;
+        return c->judged.risk;
+}
+
 /* Step 6. Looks at the URN alone, never at a prompt. [02 section 9.2] */
 static bool policy_ok(struct task *t, struct iicp_refusal *refusal) {
         struct iicp_str domain = iicp_urn_domain(t->env.intent);
@@ -77,7 +88,7 @@ static bool policy_ok(struct task *t, struct iicp_refusal *refusal) {
 
         if (iicp_str_is(domain, "tool") || iicp_str_is(domain, "mcp"))
                 return refuse(refusal, IICP_REFUSE_TOOL_EXECUTION);
-        risk = iicp_risk_of(t->env.intent, &rule);
+        risk = judge(t->corridor, t->env.intent, &rule);
         if (risk == IICP_RISK_PROHIBITED ||
             (risk == IICP_RISK_HIGH && !t->corridor->node->config->allow_high_risk)) {
                 refuse(refusal, IICP_REFUSE_POLICY);

@@ -10,11 +10,15 @@
 #include "task.h"
 
 #include <iicp/cx.h>
+#include <iicp/policy.h>
+#include <iicp/trace.h>
+#include <iicp/urn.h>
 #include <sys/queue.h>
 
 #define TASK_TRACESTATE_MAX 512      /* bytes that are passed on [W3C trace context 3.3.1.5] */
 #define TASK_RETRY_CAPACITY_MS 2000  /* [02 section 5.2] */
 #define TOKEN_GRACE_MS 60000         /* the old node_token after a rotation [02 section 4.2] */
+#define TRACES_AT_ONCE 64             /* trace ids that random bytes are drawn for */
 #define AUTH_FAILURES_MAX 60         /* a minute and source, mode required [05 section 15] */
 
 enum task_step { TASK_ADMITTING, TASK_WAITING, TASK_RUNNING, TASK_ANSWERED };
@@ -64,6 +68,14 @@ struct corridor {
         struct seen *nonces, *ids;
         struct rate *origins, *addresses, *auth_failures;
         struct task_counts counts;
+        unsigned char random[TRACES_AT_ONCE][IICP_TRACE_RANDOM];
+        unsigned n_random;
+        struct {                     /* step 6 of the intent that came last */
+                char intent[IICP_URN_MAX];
+                size_t n;
+                enum iicp_risk risk;
+                const char *rule;
+        } judged;
         const char *draining;        /* static reason, NULL = not */
         char old_token[STATE_TOKEN_MAX + 1];
         uint64_t old_token_until_ms;

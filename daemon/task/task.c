@@ -4,6 +4,8 @@
 #include "log.h"
 #include "util.h"
 
+#include <errno.h>
+#include <iicp/uuid.h>
 #include <stdio.h>
 
 uint64_t task_now_ms(const struct task *t) {
@@ -17,6 +19,15 @@ static bool visible_ascii(struct iicp_str s) {
         return s.n > 0;
 }
 
+static int trace_new(struct corridor *c, struct iicp_trace *ret) {
+        if (c->n_random == 0) {
+                if (iicp_random(c->random[0], sizeof(c->random)) < 0)
+                        return -EIO;
+                c->n_random = TRACES_AT_ONCE;
+        }
+        return iicp_trace_of(c->random[--c->n_random], ret);
+}
+
 /* Trace id of the task: traceparent, then trace.trace_id, then the header, then a new one. The
  * answer's header repeats the caller's where it sent one. [02 section 13.4] */
 static void adopt_trace(struct task *t, const struct task_request *request) {
@@ -25,7 +36,7 @@ static void adopt_trace(struct task *t, const struct task_request *request) {
         if (request->traceparent.p && iicp_trace_parse(request->traceparent, &t->trace) == 0) {
                 if (request->tracestate.p && request->tracestate.n <= TASK_TRACESTATE_MAX)
                         memcpy(t->tracestate, request->tracestate.p, request->tracestate.n);
-        } else if (iicp_trace_new(&t->trace) < 0)
+        } else if (trace_new(t->corridor, &t->trace) < 0)
                 memset(&t->trace, 0, sizeof(t->trace));
         if (header.p && header.n < sizeof(t->trace_id) && visible_ascii(header))
                 memcpy(t->trace_id, header.p, header.n);

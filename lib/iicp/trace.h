@@ -22,6 +22,10 @@ struct iicp_trace {
 IICP_API int iicp_trace_parse(struct iicp_str header, struct iicp_trace *ret);
 /* New random ids, flags "01". */
 IICP_API int iicp_trace_new(struct iicp_trace *ret);
+/* The same from random bytes of the caller, who may draw them for many at once. -EINVAL: one of the
+ * ids would be zero. */
+#define IICP_TRACE_RANDOM 24
+IICP_API int iicp_trace_of(const unsigned char random[IICP_TRACE_RANDOM], struct iicp_trace *ret);
 /* Same trace, new span id. */
 IICP_API int iicp_trace_child(const struct iicp_trace *parent, struct iicp_trace *ret);
 IICP_API void iicp_trace_format(const struct iicp_trace *t, char out[IICP_TRACEPARENT_TEXT]);

@@ -13,6 +13,7 @@ include tests/unit/task.mk
 include tests/unit/backend.mk
 include tests/unit/directory.mk
 include tests/unit/doors.mk
+include tests/unit/fetch.mk
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS)

@@ -89,12 +89,27 @@ static void trace_ids(void **state) {
         assert_false(iicp_trace_id_valid(IICP_STR_NONE));
 }
 
+static void ids_of_given_random_bytes(void **state) {
+        unsigned char random[IICP_TRACE_RANDOM];
+        struct iicp_trace t;
+
+        (void) state;
+        for (size_t i = 0; i < sizeof(random); i++)
+                random[i] = (unsigned char) i;
+        assert_int_equal(iicp_trace_of(random, &t), 0);
+        assert_string_equal(t.trace_id, "000102030405060708090a0b0c0d0e0f");
+        assert_string_equal(t.span_id, "1011121314151617");
+        memset(random + 16, 0, 8);
+        assert_int_equal(iicp_trace_of(random, &t), -EINVAL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(IICPD_06_37_traceparent_vectors),
                 cmocka_unit_test(TRACE_04_traceparent_has_four_hex_parts),
                 cmocka_unit_test(new_ids_are_valid_and_differ),
                 cmocka_unit_test(trace_ids),
+                cmocka_unit_test(ids_of_given_random_bytes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,10 @@
+UNIT_TESTS += tests/unit/daemon/test-fetch
+tests_unit_daemon_test_fetch_SOURCES = tests/unit/daemon/test-fetch.c
+tests_unit_daemon_test_fetch_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_test_fetch_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_test_fetch_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/test-fetch_reader
+tests_unit_daemon_test_fetch_reader_SOURCES = tests/unit/daemon/test-fetch_reader.c
+tests_unit_daemon_test_fetch_reader_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_test_fetch_reader_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_test_fetch_reader_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
