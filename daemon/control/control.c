@@ -448,9 +448,26 @@ static int socket_group(const struct config *conf, gid_t *ret, char *why, size_t
         return 0;
 }
 
+/* 0660 when the socket is the group's. The unit's system call filter has no chown; the daemon's own
+ * group needs none. */
+static mode_t give_to_group(const char *path, const struct config *conf, gid_t group) {
+        struct stat st;
+
+        if (group == (gid_t) -1)
+                return 0600;
+        if (stat(path, &st) == 0 && st.st_gid == group)
+                return 0660;
+        if (chown(path, (uid_t) -1, group) == 0)
+                return 0660;
+        if (conf->control_group)
+                log_warn("control_group", "%s stays with its owner alone: it cannot be given to group '%s': %s",
+                         path, conf->control_group, strerror(errno));
+        return 0600;
+}
+
 static int bind_socket(struct control *c, char *why, size_t cap) {
         struct sockaddr_un addr = {.sun_family = AF_UNIX};
-        mode_t mask, mode = 0600;
+        mode_t mask;
         gid_t group;
         int r;
 
@@ -471,9 +488,7 @@ static int bind_socket(struct control *c, char *why, size_t cap) {
         mask = umask(0077);
         r = bind(c->fd, (struct sockaddr *) &addr, sizeof(addr)) < 0 ? -errno : 0;
         umask(mask);
-        if (r == 0 && group != (gid_t) -1 && chown(addr.sun_path, (uid_t) -1, group) == 0)
-                mode = 0660;
-        if (r == 0 && chmod(addr.sun_path, mode) < 0)
+        if (r == 0 && chmod(addr.sun_path, give_to_group(addr.sun_path, c->node->config, group)) < 0)
                 r = -errno;
         if (r == 0 && listen(c->fd, CONTROL_BACKLOG) < 0)
                 r = -errno;
