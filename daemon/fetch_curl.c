@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "curl_library.h"
 #include "fetch_internal.h"
 
 #include "build-config.h"
 #include "util.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <strings.h>
@@ -33,6 +33,7 @@ struct transfer {
 
 struct curl_pool {
         struct loop *loop;
+        struct curl_library library;
         CURLM *multi;
         struct timer timer;
         struct transfer *running, *spare;
@@ -130,6 +131,7 @@ static void header_named(struct transfer *f, const char *p, size_t n) {
 
 static size_t on_header(char *p, size_t size, size_t n, void *arg) {
         struct transfer *f = arg;
+        const struct curl_library *c = &f->pool->library;
 
         n *= size;
         f->any_byte = true;
@@ -141,12 +143,12 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg) {
         if (n > 12 && memcmp(p, "HTTP/", 5) == 0) {
                 long status = 0;
 
-                curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
+                c->easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
                 f->status = (int) status;
                 headers_forget(f);
                 /* Servers close after an error, some without saying so. [02 section 10.10 rule 9] */
                 if (status >= 300)
-                        curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
+                        c->easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
                 return n;
         }
         header_named(f, p, n);
@@ -157,30 +159,33 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg) {
 
 static bool easy_setup(struct transfer *f) {
         CURL *e = f->easy;
+        const struct curl_library *c = &f->pool->library;
 
-        return curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_PRIVATE, f) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_WRITEDATA, f) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_HEADERDATA, f) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long) READ_BUFFER) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long) READ_BUFFER) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_USERAGENT, "iicpd/" PACKAGE_VERSION) == CURLE_OK;
+        return c->easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_PRIVATE, f) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_WRITEDATA, f) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_HEADERDATA, f) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_TCP_NODELAY, 1L) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_BUFFERSIZE, (long) READ_BUFFER) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long) READ_BUFFER) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_USERAGENT, "iicpd/" PACKAGE_VERSION) == CURLE_OK;
 }
 
 static struct transfer *fetch_destroy(struct transfer *f) {
         if (!f)
                 return NULL;
+        const struct curl_library *c = &f->pool->library;
+
         if (f->easy)
-                curl_easy_cleanup(f->easy);
-        curl_slist_free_all(f->headers);
+                c->easy_cleanup(f->easy);
+        c->slist_free_all(f->headers);
         iicp_buf_wipe(&f->body);
         free(f);
         return NULL;
@@ -189,9 +194,10 @@ static struct transfer *fetch_destroy(struct transfer *f) {
 /* What a handle remembers of its request goes; connections live in the pool. */
 static void fetch_put_back(struct transfer *f) {
         struct curl_pool *p = f->pool;
+        const struct curl_library *c = &p->library;
 
         list_take(f);
-        curl_slist_free_all(TAKE_PTR(f->headers));
+        c->slist_free_all(TAKE_PTR(f->headers));
         iicp_buf_wipe(&f->body);
         if (p->n_spare >= p->max_spare) {
                 fetch_destroy(f);
@@ -203,6 +209,7 @@ static void fetch_put_back(struct transfer *f) {
 
 static struct transfer *fetch_get(struct curl_pool *p) {
         struct transfer *f = p->spare;
+        const struct curl_library *c = &p->library;
 
         if (f) {
                 list_take(f);
@@ -213,71 +220,76 @@ static struct transfer *fetch_get(struct curl_pool *p) {
         if (!f)
                 return NULL;
         f->pool = p;
-        f->easy = curl_easy_init();
+        f->easy = c->easy_init();
         if (!f->easy || !easy_setup(f))
                 return fetch_destroy(f);
         return f;
 }
 
 static bool headers_set(struct transfer *f, const struct fetch_request *r) {
-        struct curl_slist *l = curl_slist_append(NULL, "Expect:");
+        const struct curl_library *c = &f->pool->library;
+        struct curl_slist *l = c->slist_append(NULL, "Expect:");
 
         for (size_t i = 0; l && r->headers && r->headers[i]; i++) {
-                struct curl_slist *more = curl_slist_append(l, r->headers[i]);
+                struct curl_slist *more = c->slist_append(l, r->headers[i]);
 
                 if (!more)
-                        curl_slist_free_all(l);
+                        c->slist_free_all(l);
                 l = more;
         }
         f->headers = l;
-        return l && curl_easy_setopt(f->easy, CURLOPT_HTTPHEADER, l) == CURLE_OK;
+        return l && c->easy_setopt(f->easy, CURLOPT_HTTPHEADER, l) == CURLE_OK;
 }
 
-static bool method_set(CURL *e, const struct fetch_request *r) {
+static bool method_set(struct transfer *f, const struct fetch_request *r) {
+        CURL *e = f->easy;
+        const struct curl_library *c = &f->pool->library;
         bool get = strcmp(r->method, "GET") == 0, post = strcmp(r->method, "POST") == 0;
 
-        if (curl_easy_setopt(e, CURLOPT_HTTPGET, 1L) != CURLE_OK ||
-            curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, get || post ? NULL : r->method) != CURLE_OK)
+        if (c->easy_setopt(e, CURLOPT_HTTPGET, 1L) != CURLE_OK ||
+            c->easy_setopt(e, CURLOPT_CUSTOMREQUEST, get || post ? NULL : r->method) != CURLE_OK)
                 return false;
         if (get || (!post && r->body.n == 0))
                 return true;
-        return curl_easy_setopt(e, CURLOPT_POST, 1L) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.p ? r->body.p : "") == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body.n) == CURLE_OK;
+        return c->easy_setopt(e, CURLOPT_POST, 1L) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_POSTFIELDS, r->body.p ? r->body.p : "") == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body.n) == CURLE_OK;
 }
 
 static bool request_set(struct transfer *f, const struct fetch_request *r) {
         CURL *e = f->easy;
+        const struct curl_library *c = &f->pool->library;
         long tls = r->tls_min == 12 ? CURL_SSLVERSION_TLSv1_2 : CURL_SSLVERSION_TLSv1_3;
         uint64_t connect_ms = MIN(r->connect_timeout_ms ? r->connect_timeout_ms : UINT64_MAX,
                                   MAX(r->timeout_ms, 1u));
         char *ca_default = NULL;
 
         /* A handle that is used again must forget the file of the request before. */
-        curl_easy_getinfo(e, CURLINFO_CAINFO, &ca_default);
-        return curl_easy_setopt(e, CURLOPT_URL, r->url) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long) MAX(r->timeout_ms, 1u)) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long) connect_ms) == CURLE_OK &&
+        c->easy_getinfo(e, CURLINFO_CAINFO, &ca_default);
+        return c->easy_setopt(e, CURLOPT_URL, r->url) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_TIMEOUT_MS, (long) MAX(r->timeout_ms, 1u)) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long) connect_ms) == CURLE_OK &&
                /* "" and not NULL: NULL would ask the environment. */
-               curl_easy_setopt(e, CURLOPT_PROXY, r->proxy ? r->proxy : "") == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file ? r->ca_file : ca_default) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_SSLVERSION, tls) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 0L) == CURLE_OK &&
-               curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 0L) == CURLE_OK && method_set(e, r) &&
+               c->easy_setopt(e, CURLOPT_PROXY, r->proxy ? r->proxy : "") == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_CAINFO, r->ca_file ? r->ca_file : ca_default) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_SSLVERSION, tls) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_FORBID_REUSE, 0L) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_FRESH_CONNECT, 0L) == CURLE_OK && method_set(f, r) &&
                headers_set(f, r);
 }
 
-static bool url_valid(const char *url) {
-        CURLU *u = curl_url();
-        bool ok = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK;
+static bool url_valid(const struct curl_library *c, const char *url) {
+        CURLU *u = c->url();
+        bool ok = u && c->url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK;
 
-        curl_url_cleanup(u);
+        c->url_cleanup(u);
         return ok && (strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0);
 }
 
 /* ---- end of a transfer ---- */
 
 static enum fetch_error error_of(struct transfer *f, CURLcode code, uint64_t total_ms) {
+        const struct curl_library *c = &f->pool->library;
         curl_off_t connected = 0;
 
         if (f->error != FETCH_OK)
@@ -299,7 +311,7 @@ static enum fetch_error error_of(struct transfer *f, CURLcode code, uint64_t tot
                 return FETCH_TLS;
         case CURLE_OPERATION_TIMEDOUT:
                 /* The connect time ran out while the budget did not. */
-                curl_easy_getinfo(f->easy, CURLINFO_CONNECT_TIME_T, &connected);
+                c->easy_getinfo(f->easy, CURLINFO_CONNECT_TIME_T, &connected);
                 return connected == 0 && total_ms + 20 < f->timeout_ms ? FETCH_UNREACHABLE : FETCH_TIMEOUT;
         case CURLE_SEND_ERROR:
         case CURLE_RECV_ERROR:
@@ -323,11 +335,12 @@ static struct iicp_str kept(const char *value) {
 }
 
 static void fetch_finish(struct transfer *f, CURLcode code) {
+        const struct curl_library *c = &f->pool->library;
         curl_off_t connect = 0, total = 0;
         struct fetch_answer a;
 
-        curl_easy_getinfo(f->easy, CURLINFO_CONNECT_TIME_T, &connect);
-        curl_easy_getinfo(f->easy, CURLINFO_TOTAL_TIME_T, &total);
+        c->easy_getinfo(f->easy, CURLINFO_CONNECT_TIME_T, &connect);
+        c->easy_getinfo(f->easy, CURLINFO_TOTAL_TIME_T, &total);
         a = (struct fetch_answer){
                 .error = error_of(f, code, (uint64_t) total / 1000),
                 .status = f->status,
@@ -348,50 +361,56 @@ static void fetch_finish(struct transfer *f, CURLcode code) {
 /* curl itself asks once more when a connection it had kept turns out dead; that may take another
  * old one, and the last try is to be on a new one. */
 static bool retry_fresh(struct transfer *f, CURLcode code) {
+        const struct curl_library *c = &f->pool->library;
         long made = 1;
 
         if ((code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR && code != CURLE_GOT_NOTHING) ||
             f->any_byte || f->fresh || f->cancelled)
                 return false;
-        curl_easy_getinfo(f->easy, CURLINFO_NUM_CONNECTS, &made);
-        if (made > 0 || curl_easy_setopt(f->easy, CURLOPT_FRESH_CONNECT, 1L) != CURLE_OK)
+        c->easy_getinfo(f->easy, CURLINFO_NUM_CONNECTS, &made);
+        if (made > 0 || c->easy_setopt(f->easy, CURLOPT_FRESH_CONNECT, 1L) != CURLE_OK)
                 return false;
         f->fresh = true;
-        return curl_multi_add_handle(f->pool->multi, f->easy) == CURLM_OK;
+        return c->multi_add_handle(f->pool->multi, f->easy) == CURLM_OK;
 }
 
 static void fetch_drop(struct transfer *f) {
+        const struct curl_library *c = &f->pool->library;
+
         if (f->added)
-                curl_multi_remove_handle(f->pool->multi, f->easy);
+                c->multi_remove_handle(f->pool->multi, f->easy);
         fetch_put_back(f);
 }
 
 /* Does what was asked for while curl was busy. */
 static void pool_sweep(struct curl_pool *p) {
+        const struct curl_library *c = &p->library;
+
         p->dirty = false;
         for (struct transfer *f = p->running, *next; f; f = next) {
                 next = f->next;
                 if (f->cancelled)
                         fetch_drop(f);
                 else if (!f->added)
-                        f->added = curl_multi_add_handle(p->multi, f->easy) == CURLM_OK;
+                        f->added = c->multi_add_handle(p->multi, f->easy) == CURLM_OK;
         }
 }
 
 static void pool_collect(struct curl_pool *p) {
+        const struct curl_library *c = &p->library;
         CURLMsg *m;
         int left;
 
         if (p->dirty)
                 pool_sweep(p);
-        while ((m = curl_multi_info_read(p->multi, &left))) {
+        while ((m = c->multi_info_read(p->multi, &left))) {
                 struct transfer *f = NULL;
                 CURLcode code = m->data.result;
 
                 if (m->msg != CURLMSG_DONE)
                         continue;
-                curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &f);
-                curl_multi_remove_handle(p->multi, f->easy);
+                c->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &f);
+                c->multi_remove_handle(p->multi, f->easy);
                 if (retry_fresh(f, code))
                         continue;
                 f->added = false;
@@ -408,10 +427,11 @@ static void pool_collect(struct curl_pool *p) {
 /* ---- curl on the loop ---- */
 
 static void pool_act(struct curl_pool *p, curl_socket_t s, int what) {
+        const struct curl_library *c = &p->library;
         int running;
 
         p->depth++;
-        curl_multi_socket_action(p->multi, s, what, &running);
+        c->multi_socket_action(p->multi, s, what, &running);
         p->depth--;
         pool_collect(p);
 }
@@ -440,6 +460,7 @@ static int on_want_timer(CURLM *m, long ms, void *arg) {
 
 static int on_want_socket(CURL *e, curl_socket_t s, int what, void *arg, void *socket_arg) {
         struct curl_pool *p = arg;
+        const struct curl_library *c = &p->library;
         struct watch *w = socket_arg;
         short events = (short) ((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) |
                                 EV_PERSIST);
@@ -449,7 +470,7 @@ static int on_want_socket(CURL *e, curl_socket_t s, int what, void *arg, void *s
                 if (w) {
                         event_del(&w->ev);
                         free(w);
-                        curl_multi_assign(p->multi, s, NULL);
+                        c->multi_assign(p->multi, s, NULL);
                 }
                 return 0;
         }
@@ -462,7 +483,7 @@ static int on_want_socket(CURL *e, curl_socket_t s, int what, void *arg, void *s
         w->pool = p;
         w->what = events;
         event_assign(&w->ev, loop_base(p->loop), s, events, on_socket, w);
-        curl_multi_assign(p->multi, s, w);
+        c->multi_assign(p->multi, s, w);
         return event_add(&w->ev, NULL);
 }
 
@@ -470,26 +491,33 @@ static int on_want_socket(CURL *e, curl_socket_t s, int what, void *arg, void *s
 
 struct curl_pool *fetch_curl_new(struct loop *l, size_t max_idle) {
         struct curl_pool *p = calloc(1, sizeof *p);
+        const struct curl_library *c;
 
-        if (!p)
+        if (!p || curl_library_load(&p->library) < 0) {
+                free(p);
                 return NULL;
+        }
+        c = &p->library;
         p->loop = l;
         p->max_spare = MAX(max_idle, 4u);
-        p->multi = curl_multi_init();
+        p->multi = c->multi_init();
         timer_init(&p->timer, l, on_timeout, p);
-        if (!p->multi || curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, on_want_socket) != CURLM_OK ||
-            curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p) != CURLM_OK ||
-            curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, on_want_timer) != CURLM_OK ||
-            curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p) != CURLM_OK ||
-            curl_multi_setopt(p->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING) != CURLM_OK ||
-            curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, (long) p->max_spare) != CURLM_OK)
+        if (!p->multi || c->multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, on_want_socket) != CURLM_OK ||
+            c->multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p) != CURLM_OK ||
+            c->multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, on_want_timer) != CURLM_OK ||
+            c->multi_setopt(p->multi, CURLMOPT_TIMERDATA, p) != CURLM_OK ||
+            c->multi_setopt(p->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING) != CURLM_OK ||
+            c->multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, (long) p->max_spare) != CURLM_OK)
                 return fetch_curl_free(p);
         return p;
 }
 
 struct curl_pool *fetch_curl_free(struct curl_pool *p) {
+        const struct curl_library *c;
+
         if (!p)
                 return NULL;
+        c = &p->library;
         while (p->running) {
                 p->running->cancelled = true;
                 fetch_drop(p->running);
@@ -501,16 +529,17 @@ struct curl_pool *fetch_curl_free(struct curl_pool *p) {
                 fetch_destroy(f);
         }
         if (p->multi)
-                curl_multi_cleanup(p->multi);
+                c->multi_cleanup(p->multi);
         timer_clear(&p->timer);
         free(p);
         return NULL;
 }
 
 struct fetch *fetch_curl_start(struct curl_pool *p, const struct fetch_request *r, fetch_done_fn done, void *arg) {
+        const struct curl_library *c = &p->library;
         struct transfer *f;
 
-        if (!url_valid(r->url) || !(f = fetch_get(p)))
+        if (!url_valid(&p->library, r->url) || !(f = fetch_get(p)))
                 return NULL;
         f->done = done;
         f->arg = arg;
@@ -532,7 +561,7 @@ struct fetch *fetch_curl_start(struct curl_pool *p, const struct fetch_request *
                 p->dirty = true;
                 return &f->base;
         }
-        if (curl_multi_add_handle(p->multi, f->easy) != CURLM_OK) {
+        if (c->multi_add_handle(p->multi, f->easy) != CURLM_OK) {
                 fetch_put_back(f);
                 return NULL;
         }
