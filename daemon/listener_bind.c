@@ -4,15 +4,13 @@
 #include "listener.h"
 
 #include "peer.h"
+#include "systemd.h"
 #include "util.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
 
 static int bind_one(struct sockaddr_storage *addr, bool dual, unsigned port) {
         _cleanup_close_ int fd = -1;
@@ -85,11 +83,8 @@ int listener_bind(const char *address, unsigned port, bool strict, int *ret_fd, 
 
 int listener_passed_socket(void) {
 #ifdef HAVE_SYSTEMD
-        int n = sd_listen_fds(0);
-
-        for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++)
-                if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 && sd_is_socket(fd, AF_UNIX, 0, -1) == 0)
-                        return fd;
-#endif
+        return systemd_passed_socket();
+#else
         return -1;
+#endif
 }

@@ -3,12 +3,12 @@ noinst_LTLIBRARIES += daemon/libiicpd.la
 daemon_libiicpd_la_SOURCES = \
 	daemon/clock.h daemon/config.h daemon/curl_library.h \
 	daemon/fetch.h daemon/fetch_internal.h daemon/fetch_reader.h daemon/health.h daemon/listener.h daemon/log.h \
-	daemon/loop.h daemon/metrics.h daemon/node.h daemon/notify.h daemon/state.h daemon/door_http.h
+	daemon/loop.h daemon/metrics.h daemon/node.h daemon/notify.h daemon/state.h daemon/systemd.h daemon/door_http.h
 daemon_libiicpd_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/daemon
 daemon_libiicpd_la_CFLAGS = $(AM_CFLAGS) $(MHD_CFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS) $(EVENT_CFLAGS) \
-	$(INIH_CFLAGS) $(SYSTEMD_CFLAGS) $(OPENSSL_CFLAGS)
+	$(INIH_CFLAGS) $(OPENSSL_CFLAGS)
 daemon_libiicpd_la_LIBADD = lib/libiicp-all.la $(MHD_LIBS) $(JSON_LIBS) $(EVENT_LIBS) \
-	$(INIH_LIBS) $(SYSTEMD_LIBS) $(OPENSSL_LIBS)
+	$(INIH_LIBS) $(OPENSSL_LIBS)
 
 sbin_PROGRAMS += daemon/iicpd
 daemon_iicpd_SOURCES = daemon/main.c

@@ -3,6 +3,7 @@
 
 #include "build-config.h"
 #include "clock.h"
+#include "systemd.h"
 #include "util.h"
 
 #include <errno.h>
@@ -14,10 +15,6 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
-#if HAVE_SYSTEMD
-#define SD_JOURNAL_SUPPRESS_LOCATION
-#include <systemd/sd-journal.h>
-#endif
 
 #define LINE_MAX_BYTES 4096 /* all fields at their bounds, escaped for JSON */
 
@@ -264,7 +261,7 @@ static bool write_journal(const struct line *l) {
                 snprintf(text[n++], sizeof text[0], "%s=%s", l->pairs[i].name, l->pairs[i].value);
         for (int i = 0; i < n; i++)
                 v[i] = (struct iovec){.iov_base = text[i], .iov_len = strlen(text[i])};
-        return sd_journal_sendv(v, n) == 0;
+        return systemd_journal_send(SYSTEMD_JOURNAL_SOCKET, v, (unsigned) n) == 0;
 }
 #endif
 

@@ -6,12 +6,10 @@
 #include "health.h"
 #include "log.h"
 #include "node.h"
+#include "systemd.h"
 #include "util.h"
 
 #include <stdio.h>
-#if HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
 
 #define TICK_MS 500     /* without a watchdog [02 section 13.2] */
 #define TICK_MIN_MS 100
@@ -31,13 +29,11 @@ struct notify {
 #if HAVE_SYSTEMD
 static void say(const struct notify *n, const char *what) {
         if (n->node->config->systemd_notify)
-                sd_notify(0, what);
+                systemd_notify(what);
 }
 
 static uint64_t watchdog_us(void) {
-        uint64_t us = 0;
-
-        return sd_watchdog_enabled(0, &us) > 0 ? us : 0;
+        return systemd_watchdog_us();
 }
 #else
 static void say(const struct notify *n, const char *what) {
