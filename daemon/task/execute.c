@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#define ANSWER_AROUND 512 /* bytes of an answer besides the result, mostly */
+
 static bool answer_refused(struct task *t, enum iicp_refusal_id id) {
         struct iicp_refusal refusal = {.id = id};
 
@@ -140,6 +142,7 @@ static void answer_success(struct task *t, const struct backend_answer *from) {
         struct iicp_buf *out = &plain;
         int r;
 
+        iicp_buf_reserve(&plain, MIN(from->result.n + ANSWER_AROUND, plain.max));
         answer_build(t, from, &plain, &tokens, &refusal);
         if (refusal.id != IICP_REFUSE_NONE) {
                 task_refuse(t, &refusal);

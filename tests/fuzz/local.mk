@@ -1,7 +1,8 @@
 # Fuzz targets. With --enable-fuzzing (clang): `make fuzzers`, run by .ci/run from the corpus in the
 # tree. Otherwise each target is a test that replays its corpus.
 FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn tests/fuzz/fuzz-cx \
-	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head tests/fuzz/fuzz-consumer
+	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head tests/fuzz/fuzz-consumer \
+	tests/fuzz/fuzz-answer
 
 FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
 FUZZ_DAEMON = daemon/libiicpd.la $(JSON_LIBS)
@@ -64,6 +65,12 @@ tests_fuzz_fuzz_head_CPPFLAGS = $(FUZZ_CPPFLAGS) -I$(top_srcdir)/daemon
 tests_fuzz_fuzz_head_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_head_LDFLAGS = $(FUZZ_LINKER)
 tests_fuzz_fuzz_head_LDADD = $(FUZZ_DAEMON)
+
+tests_fuzz_fuzz_answer_SOURCES = tests/fuzz/fuzz-answer.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_answer_CPPFLAGS = $(FUZZ_CPPFLAGS) -I$(top_srcdir)/daemon
+tests_fuzz_fuzz_answer_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_answer_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_answer_LDADD = $(FUZZ_DAEMON)
 
 EXTRA_PROGRAMS += $(FUZZERS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c
