@@ -274,8 +274,8 @@ void setting_apply(struct loading *l, const struct setting *s) {
         o = key_origin(k, l->config, b);
         place = key_place(k, l->config, b);
         if (is_duplicate(k, s, o)) {
-                problem_add(l->problems, CONFIG_ERROR, &s->place, "'%s' stands twice in [%s]; first in line %u", k->name,
-                            s->section, o->line);
+                problem_add(l->problems, CONFIG_ERROR, &s->place, "'%s' stands twice in [%s%s%s]; first in line %u", k->name,
+                            s->section, b ? " " : "", b ? b->name : "", o->line);
                 return;
         }
         /* Windows add up within one source; another source replaces them. */

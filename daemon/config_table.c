@@ -77,7 +77,7 @@ const struct config_key config_keys[] = {
          .live = LIVE_NO, .type = "path", .help = "Identity and keys; locked while running."},
         {"node", "runtime_dir", KIND_TEXT, AT(runtime_dir), .max = 4000, .check = text_path,
          .initial_text = "$RUNTIME_DIRECTORY, else /run/iicpd; run by a user ~/.iicp/run/NAME",
-         .live = LIVE_NO, .type = "path", .help = "Control socket and health snapshot."},
+         .live = LIVE_NO, .type = "path", .help = "Control socket."},
         {"node", "systemd_notify", KIND_CHOICE, AT(systemd_notify), .choices = notify_words, .initial = "auto",
          ENV("IICP_SYSTEMD_NOTIFY"), .environment_form = ENV_SWITCH, .live = LIVE_NO,
          .help = "Readiness and watchdog messages; auto: when NOTIFY_SOCKET is set."},

@@ -82,9 +82,5 @@ int listener_bind(const char *address, unsigned port, bool strict, int *ret_fd, 
 }
 
 int listener_passed_socket(void) {
-#ifdef HAVE_SYSTEMD
         return systemd_passed_socket();
-#else
-        return -1;
-#endif
 }

@@ -6,7 +6,7 @@ daemon_libiicpd_la_SOURCES = \
 	daemon/loop.h daemon/metrics.h daemon/node.h daemon/notify.h daemon/state.h daemon/systemd.h daemon/door_http.h
 daemon_libiicpd_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/daemon
 daemon_libiicpd_la_CFLAGS = $(AM_CFLAGS) $(MHD_CFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS) $(EVENT_CFLAGS) \
-	$(INIH_CFLAGS) $(OPENSSL_CFLAGS)
+	$(INIH_CFLAGS) $(SYSTEMD_CFLAGS) $(OPENSSL_CFLAGS)
 daemon_libiicpd_la_LIBADD = lib/libiicp-all.la $(MHD_LIBS) $(JSON_LIBS) $(EVENT_LIBS) \
 	$(INIH_LIBS) $(OPENSSL_LIBS)
 

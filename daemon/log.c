@@ -261,7 +261,7 @@ static bool write_journal(const struct line *l) {
                 snprintf(text[n++], sizeof text[0], "%s=%s", l->pairs[i].name, l->pairs[i].value);
         for (int i = 0; i < n; i++)
                 v[i] = (struct iovec){.iov_base = text[i], .iov_len = strlen(text[i])};
-        return systemd_journal_send(SYSTEMD_JOURNAL_SOCKET, v, (unsigned) n) == 0;
+        return systemd_journal_send(v, n) == 0;
 }
 #endif
 

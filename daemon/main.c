@@ -93,6 +93,10 @@ static int parse_arguments(int argc, char **argv, struct arguments *a) {
                 fprintf(stderr, "%s: unexpected argument '%s'\n", argv[0], argv[optind]);
                 return usage(argv[0]);
         }
+        if ((a->strict || a->json) && a->action != CHECK && a->action != PRINT) {
+                fprintf(stderr, "%s: --strict and --json go with --check-config or --print-config\n", argv[0]);
+                return usage(argv[0]);
+        }
         return -1;
 }
 
@@ -101,6 +105,8 @@ static void check_text(const struct config_problems *p, const char *file, bool u
         if (p->n_errors || p->n_warnings)
                 printf("%zu error%s, %zu warning%s: %s\n", p->n_errors, p->n_errors == 1 ? "" : "s", p->n_warnings,
                        p->n_warnings == 1 ? "" : "s", usable ? "usable" : "not usable");
+        else if (access(file, F_OK) < 0)
+                printf("%s is not there: the defaults apply\n", file);
         else
                 printf("%s: no problem found\n", file);
 }

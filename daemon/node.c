@@ -36,7 +36,10 @@ static int start_listener(struct node *n) {
         int r = listener_new(n, &n->listener, why, sizeof why);
 
         if (r < 0) {
-                log_err("start_failed", "cannot listen on port %u: %s", n->config->listen_port, *why ? why : strerror(-r));
+                if (*why)
+                        log_err("start_failed", "%s", why);
+                else
+                        log_err("start_failed", "cannot listen on port %u: %s", n->config->listen_port, strerror(-r));
                 return EXIT_LISTEN;
         }
         return 0;
@@ -206,12 +209,12 @@ static void say_rejected(const struct config_problems *problems) {
 
 static void say_reloaded(const struct changes *c) {
         if (c->waiting > 1)
-                log_notice("config_reloaded", "configuration reloaded: %u keys live, %s and %u more wait for a restart", c->live,
+                log_notice("config_reloaded", "configuration reloaded: %u live, %s and %u more wait for a restart", c->live,
                            c->first_waiting, c->waiting - 1);
         else if (c->waiting)
-                log_notice("config_reloaded", "configuration reloaded: %u keys live, %s waits for a restart", c->live, c->first_waiting);
+                log_notice("config_reloaded", "configuration reloaded: %u live, %s waits for a restart", c->live, c->first_waiting);
         else
-                log_notice("config_reloaded", "configuration reloaded: %u keys live", c->live);
+                log_notice("config_reloaded", "configuration reloaded: %u live", c->live);
 }
 
 int node_reload(struct node *n, struct config_problems *problems, struct iicp_buf *report_json) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "notify.h"
 
-#include "build-config.h"
 #include "control/control.h"
 #include "health.h"
 #include "log.h"
@@ -26,25 +25,10 @@ struct notify {
         char status[256];
 };
 
-#if HAVE_SYSTEMD
 static void say(const struct notify *n, const char *what) {
         if (n->node->config->systemd_notify)
                 systemd_notify(what);
 }
-
-static uint64_t watchdog_us(void) {
-        return systemd_watchdog_us();
-}
-#else
-static void say(const struct notify *n, const char *what) {
-        (void) n;
-        (void) what;
-}
-
-static uint64_t watchdog_us(void) {
-        return 0;
-}
-#endif
 
 uint64_t notify_loop_age_ms(const struct notify *n) {
         if (!n)
@@ -92,7 +76,7 @@ static void tick(void *arg) {
 
 struct notify *notify_new(struct node *node) {
         struct notify *n = calloc(1, sizeof(*n));
-        uint64_t us = node->config->systemd_notify ? watchdog_us() : 0;
+        uint64_t us = node->config->systemd_notify ? systemd_watchdog_us() : 0;
 
         if (!n)
                 return NULL;

@@ -237,8 +237,7 @@ int state_open(const char *dir, const char *configured_id, int64_t now_s, struct
         if (r == 0) {
                 r = state_lock(s->dir_fd, &s->lock_fd, &pid);
                 if (r == -EBUSY)
-                        snprintf(why, why_cap, "%s is in use by iicpd (pid %ld); give each instance its own state "
-                                               "(iicpd@.service)", dir, pid);
+                        snprintf(why, why_cap, "%s is in use by iicpd (pid %ld); give each instance its own node.state_dir", dir, pid);
                 else if (r < 0)
                         snprintf(why, why_cap, "cannot lock %s: %s", dir, strerror(-r));
         }

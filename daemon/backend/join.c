@@ -206,6 +206,13 @@ static void backend_json(const struct backend *b, struct iicp_buf *out) {
         iicp_buf_puts(out, "}");
 }
 
+const char *backends_auth_failed(const struct backends *s) {
+        for (size_t i = 0; i < s->n; i++)
+                if (s->v[i]->auth_failed)
+                        return s->v[i]->name;
+        return NULL;
+}
+
 void backends_json(const struct backends *s, struct iicp_buf *out) {
         iicp_buf_puts(out, "[");
         for (size_t i = 0; i < s->n; i++) {

@@ -254,7 +254,7 @@ static unsigned post_deregister(struct call *call, struct iicp_buf *out) {
         struct node *n = call->control->node;
 
         if (!names_this_node(call))
-                return fault(out, 422, "wrong_node", "node_id_prefix is not the start of this node's id",
+                return fault(out, 422, "wrong_node", "this node's id does not start so",
                              "iicpctl status shows the id");
         if (call->control->waiting)
                 return fault(out, 409, "conflict", "a deregistration is under way", "wait for it");

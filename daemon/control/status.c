@@ -26,7 +26,8 @@ static const char *word_of(const struct node *n, const struct health *h) {
         if (corridor_draining(n->corridor))
                 return "draining";
         if (h->readiness == HEALTH_READY)
-                return directory_state(n->directory) == DIRECTORY_BLOCKED ? "degraded" : "ready";
+                return directory_state(n->directory) == DIRECTORY_BLOCKED || backends_auth_failed(n->backends)
+                               ? "degraded" : "ready";
         return h->readiness == HEALTH_DEGRADED ? "degraded" : "not ready";
 }
 
@@ -52,6 +53,9 @@ static void sentence_of(struct node *n, const struct health *h, char *out, size_
                 snprintf(out, cap, "no backend answers");
         else if (stability.state == STATE_DRAINING)
                 snprintf(out, cap, "every backend is paused (%s)", stability.reason);
+        else if (backends_auth_failed(n->backends))
+                snprintf(out, cap, "backend '%s' rejects our key: check its api_key",
+                         backends_auth_failed(n->backends));
         else if (has_reason(h, "NO_CAPACITY"))
                 snprintf(out, cap, "the availability window is closed");
         else if (has_reason(h, "ROUTING_UNAVAILABLE")) {

@@ -44,20 +44,23 @@ const char *text_of(json_object *o, const char *name) {
 
 static void no_permission(const struct options *o) {
         char message[256], todo[192];
-        const char *group = "?";
+        const char *group = NULL;
         struct passwd *me = getpwuid(geteuid());
         struct stat st;
 
         if (stat(o->socket, &st) == 0) {
                 struct group *g = getgrgid(st.st_gid);
 
-                if (g)
+                if (g && st.st_gid != 0 && (st.st_mode & 0060) == 0060)
                         group = g->gr_name;
         }
         snprintf(message, sizeof(message), "no permission for %s (you are %s)", o->socket,
                  me ? me->pw_name : "unknown");
-        snprintf(todo, sizeof(todo), "sudo iicpctl ..., or sudo usermod -aG %s %s and log in again", group,
-                 me ? me->pw_name : "YOU");
+        if (group)
+                snprintf(todo, sizeof(todo), "sudo iicpctl ..., or sudo usermod -aG %s %s and log in again", group,
+                         me ? me->pw_name : "YOU");
+        else
+                snprintf(todo, sizeof(todo), "sudo iicpctl ...");
         tell_error(o, "no_permission", message, todo);
 }
 

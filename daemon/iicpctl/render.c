@@ -88,6 +88,8 @@ static void backend_line(json_object *b) {
                text_of(b, "type"), text_of(b, "state"), models, models == 1 ? "" : "s", number(b, "in_flight"));
         if (text_of(b, "reason")[0] && strcmp(text_of(b, "reason"), "ok") != 0)
                 printf(" (%s)", text_of(b, "reason"));
+        if (strcmp(text_of(b, "auth_failed"), "true") == 0)
+                printf(" (rejects our key)");
         putchar('\n');
 }
 

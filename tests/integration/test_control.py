@@ -59,6 +59,15 @@ def test_CONF_REG_01_status_shows_the_registration(node_factory, lab, backend):
     assert status["directory"]["why"] == ""
 
 
+def test_a_rejected_backend_key_is_degraded(node_factory, backend, iicpctl):
+    backend.post("/_control", {"key": "the-right-one"})
+    node = node_factory(backend=backend)
+    wait_until(lambda: node.status()["state"] == "degraded", what="degraded", process=node.popen)
+    result = iicpctl(node, "status")
+    assert result.returncode == 10
+    assert "rejects our key" in result.stdout.splitlines()[0]
+
+
 # ---- drain ----
 
 

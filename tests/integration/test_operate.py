@@ -240,6 +240,13 @@ def test_OX_10_all_problems_in_one_run_with_place_and_guess(tmp_path):
     assert "max_concurrent" in said
 
 
+def test_check_words_alone_start_nothing(tmp_path):
+    for word in ("--strict", "--json"):
+        done = subprocess.run([program("iicpd"), word], text=True, capture_output=True, timeout=30,
+                              env=clean_environment({"HOME": str(tmp_path)}))
+        assert done.returncode == 2 and "--check-config" in done.stderr
+
+
 def test_OX_11_warnings_are_errors_when_strict(tmp_path):
     text = "[backend gpu]\napi_key = env:NO_SUCH_NAME\n"
     assert check(tmp_path, text)[0].returncode == 0

@@ -120,23 +120,6 @@ static void the_passed_socket_is_found(void **state) {
         }
 }
 
-static void fields_go_to_the_journal(void **state) {
-        static const char expected[] = "PRIORITY=6\nMESSAGE\n\x03\0\0\0\0\0\0\0a\nb\n";
-        const struct iovec fields[] = {{(char *) "PRIORITY=6", 10}, {(char *) "MESSAGE=a\nb", 11}};
-        const struct iovec bad = {(char *) "no sign", 7};
-        int fd;
-
-        (void) state;
-        unlink(path);
-        assert_true(systemd_journal_send(path, fields, 2) < 0);
-        fd = receiver(path);
-        assert_int_equal(systemd_journal_send(path, fields, 2), 0);
-        expect(fd, expected, sizeof expected - 1);
-        assert_int_equal(systemd_journal_send(path, &bad, 1), -EINVAL);
-        assert_int_equal(systemd_journal_send(path, fields, SYSTEMD_JOURNAL_FIELDS_MAX + 1), -E2BIG);
-        close(fd);
-}
-
 static int make_folder(void **state) {
         (void) state;
         int r = mkdtemp(strcpy(folder, "/tmp/iicpd-test-XXXXXX")) ? 0 : -1;
@@ -156,7 +139,6 @@ int main(void) {
                 cmocka_unit_test(notifications_go_to_the_socket),
                 cmocka_unit_test(the_watchdog_is_ours),
                 cmocka_unit_test(the_passed_socket_is_found),
-                cmocka_unit_test(fields_go_to_the_journal),
         };
 
         return cmocka_run_group_tests(tests, make_folder, drop_folder);
