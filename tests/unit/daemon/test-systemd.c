@@ -58,8 +58,6 @@ static void notifications_go_to_the_socket(void **state) {
         assert_int_equal(systemd_notify("STOPPING=1"), 1);
         expect(fd, "STOPPING=1", 10);
         close(fd);
-        setenv("NOTIFY_SOCKET", "vsock:2:1", 1);
-        assert_int_equal(systemd_notify("READY=1"), -EINVAL);
         unsetenv("NOTIFY_SOCKET");
 }
 
@@ -67,6 +65,7 @@ static void the_watchdog_is_ours(void **state) {
         char pid[24];
 
         (void) state;
+        setenv("NOTIFY_SOCKET", path, 1); /* there is a manager */
         unsetenv("WATCHDOG_PID");
         unsetenv("WATCHDOG_USEC");
         assert_int_equal(systemd_watchdog_us(), 0);
@@ -81,6 +80,7 @@ static void the_watchdog_is_ours(void **state) {
         assert_int_equal(systemd_watchdog_us(), 0);
         unsetenv("WATCHDOG_PID");
         unsetenv("WATCHDOG_USEC");
+        unsetenv("NOTIFY_SOCKET");
 }
 
 static void the_passed_socket_is_found(void **state) {
