@@ -116,6 +116,9 @@ static void say_started(const struct node *n) {
         if (c->auth_mode == AUTH_OPEN)
                 log_warn("open_access", "anyone may run tasks here (auth.mode=open, the mesh's default); "
                          "auth.mode=required admits known callers only");
+        else if (!c->caller_tokens.ref)
+                log_warn("auth_no_callers", "auth.mode=required without auth.caller_tokens: only this node's own token "
+                         "opens it, so no consumer will");
         if (!listener_loopback_only(n->listener))
                 log_warn("plain_listener", "port %u is plain HTTP%s: unencrypted tasks can be read on the way; "
                          "see encryption in iicp.conf(5)", listener_port(n->listener),
