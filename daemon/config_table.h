@@ -6,6 +6,7 @@
  * struct config. A new key is one row of config_table.c and one member of struct config. */
 
 #include "config.h"
+#include "edit_distance.h"
 
 enum config_kind {
         KIND_TEXT,     /* char * */
@@ -127,8 +128,6 @@ void problem_add(struct config_problems *p, enum config_severity severity,
                  const struct problem_place *place, const char *fmt, ...)
         __attribute__((format(printf, 4, 5)));
 void problems_sort(struct config_problems *p);
-/* Edit distance (a swap of neighbours counts 1), at most limit + 1. */
-unsigned edit_distance(const char *a, const char *b, unsigned limit);
 
 /* Rules between keys, and defaults that depend on others (config_check.c). */
 void config_derive(struct config *c, const struct config_source *source);

@@ -48,7 +48,6 @@ struct node {
         struct notify *notify;
         enum node_phase phase;
         uint64_t started_ms;          /* clock_mono_ms */
-        uint64_t loop_progress;       /* turns of the main loop, fed by a loop timer */
         struct node_life *life;       /* signals, drain and stop (node_life.h) */
         char endpoint[256];           /* what node_endpoint says; "" = none */
         const char *endpoint_why;

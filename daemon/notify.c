@@ -56,7 +56,6 @@ static void tick(void *arg) {
 
         n->away_ms = now_ms - n->last_ms;
         n->last_ms = now_ms;
-        n->node->loop_progress++;
         if (n->away_ms > n->tick_ms + STALL_MS)
                 log_warn("loop_stalled", "the main loop was busy for %.1f s (limit 30 s)",
                          (double) (n->away_ms - n->tick_ms) / 1000);

@@ -2,6 +2,7 @@
 #include "iicpctl.h"
 
 #include "build-config.h"
+#include "edit_distance.h"
 #include "util.h"
 
 #include <getopt.h>
@@ -310,33 +311,13 @@ static void help(FILE *f) {
                    "  iicpctl config limits.max_concurrent\n");
 }
 
-static unsigned distance(const char *a, const char *b) {
-        unsigned row[32];
-        size_t nb = MIN(strlen(b), ARRAY_SIZE(row) - 1);
-
-        for (size_t j = 0; j <= nb; j++)
-                row[j] = (unsigned) j;
-        for (size_t i = 1; a[i - 1]; i++) {
-                unsigned corner = row[0];
-
-                row[0] = (unsigned) i;
-                for (size_t j = 1; j <= nb; j++) {
-                        unsigned above = row[j], best = MIN(row[j - 1], above) + 1;
-
-                        row[j] = MIN(best, corner + (a[i - 1] != b[j - 1]));
-                        corner = above;
-                }
-        }
-        return row[nb];
-}
-
 static int unknown_command(const struct options *o, const char *name) {
         const char *near = NULL;
         unsigned best = 3;
         char message[96], todo[96];
 
         for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-                unsigned d = distance(name, commands[i].name);
+                unsigned d = edit_distance(name, commands[i].name, 2);
 
                 if (d < best) {
                         best = d;

@@ -42,14 +42,8 @@ static bool is_caller_token(const struct corridor *c, struct iicp_str token) {
         return found;
 }
 
-static bool accepted(struct corridor *c, struct iicp_str token, bool *ret_operator) {
-        if (!token.p)
-                return false;
-        if (is_own_token(c, token)) {
-                *ret_operator = true;
-                return true;
-        }
-        return is_caller_token(c, token);
+static bool accepted(struct corridor *c, struct iicp_str token) {
+        return token.p && (is_own_token(c, token) || is_caller_token(c, token));
 }
 
 bool task_authorize(struct task *t, const struct task_request *request, struct iicp_refusal *refusal) {
@@ -66,7 +60,7 @@ bool task_authorize(struct task *t, const struct task_request *request, struct i
                                                  .retry_after_ms = RATE_WINDOW_MS};
                 return false;
         }
-        if (accepted(c, t->env.auth_token, &t->operator_) || accepted(c, header, &t->operator_))
+        if (accepted(c, t->env.auth_token) || accepted(c, header))
                 return true;
         if (t->env.auth_token.p || request->authorization.p || request->consumer_token.p)
                 metrics_auth_failure(c->node->metrics);

@@ -30,7 +30,7 @@ struct task {
         void *door_arg;
         const char *door;
         enum task_step step;
-        bool has_slot, has_id, encrypted, second_try, operator_;
+        bool has_slot, has_id, encrypted, second_try;
 
         char *body;
         size_t n_body;
