@@ -115,6 +115,7 @@ static void call_free(struct backend_call *c) {
                 c->next->link = c->link;
         b->busy--;
         assemble_free(c->assemble);
+        flow_clear(&c->flow);
         iicp_buf_wipe(&c->body);
         free(c);
 }
@@ -129,6 +130,7 @@ struct backend_call *backend_call_start(struct backend *b, const struct backend_
         c->done = done;
         c->arg = arg;
         c->intent = t->intent;
+        flow_init(c, t);
         c->next = b->calls;
         c->link = &b->calls;
         if (c->next)
@@ -143,11 +145,16 @@ struct backend_call *backend_call_start(struct backend *b, const struct backend_
 }
 
 void backend_call_end(struct backend_call *c, const struct backend_answer *a) {
-        /* The slot is free before anyone hears of it: done() may start the next task. */
+        struct backend_answer answer = *a;
         struct backend *b = c->backend;
 
+        answer.retry_elsewhere = a->retry_elsewhere && !c->flow.given;
+        /* Another backend will say it anew. */
+        if (!answer.retry_elsewhere && !backend_call_flush(c))
+                return;
+        /* The slot is free before anyone hears of it: done() may start the next task. */
         b->busy--;
-        c->done(c->arg, a);
+        c->done(c->arg, &answer);
         b->busy++;
         call_free(c);
 }
@@ -155,6 +162,14 @@ void backend_call_end(struct backend_call *c, const struct backend_answer *a) {
 void backend_call_cancel(struct backend_call *c) {
         if (!c)
                 return;
+        if (c->flow.giving) {
+                c->flow.cancelled = true; /* it ends when on_text returns */
+                return;
+        }
         c->backend->dialect->stop(c);
         call_free(c);
+}
+
+bool backend_streams(const struct backend *b, const struct iicp_intent *intent) {
+        return b->dialect->streams && (intent->kind == IICP_INTENT_CHAT || intent->kind == IICP_INTENT_COMPLETION);
 }

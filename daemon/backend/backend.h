@@ -19,8 +19,16 @@ struct backend_call;
 #define BACKEND_ANSWER_MAX ((size_t) 8 * 1024 * 1024) /* bytes [02 section 10.1] */
 #define BACKEND_MODELS_MAX 1024                       /* names kept of one list */
 #define BACKEND_MODEL_NAME_MAX 255
+#define BACKEND_TEXT_MAX ((size_t) 64 * 1024) /* bytes of one increment, so that one event stays small */
 
-/* One task for a backend. Slices must live until done or cancel. */
+/* One task for a backend. Slices must live until done or cancel.
+ *
+ * Streams: with on_text the server is asked to stream where intent and dialect can. Increments of the
+ * generated text come in order, before done(), decoded, never cut inside of a code point, gathered to
+ * 256 bytes, 25 ms after their first byte, or the end. [02 section 10.8] They are called from the loop,
+ * never from inside start; on_text may cancel the call. The result that done() gets is the whole answer
+ * as if it had been buffered, finish_reason and usage with it. An answer that the server gave in one
+ * piece all the same comes without any increment: it is not cut up to look streamed. */
 struct backend_task {
         const struct iicp_intent *intent;
         const struct iicp_payload *payload;
@@ -29,13 +37,15 @@ struct backend_task {
         uint64_t deadline_ms;           /* clock_mono_ms at which the budget ends */
         const struct iicp_trace *trace; /* may be NULL */
         struct iicp_str tracestate;
+        void (*on_text)(void *arg, struct iicp_str text); /* NULL: buffered; text borrowed for the call */
 };
 
 struct backend_answer {
-        /* NONE: result is valid; otherwise the refusal of table 10.5 (reason, retry_after_ms) */
+        /* NONE: result is valid; otherwise the refusal of table 10.5 (reason, retry_after_ms), for a
+         * stream also backend_error with reason stream_incomplete or invalid_backend_stream */
         struct iicp_refusal refusal;
         struct iicp_str result;         /* scanned JSON object, borrowed for the callback */
-        bool retry_elsewhere;           /* backend_unreachable or backend_busy */
+        bool retry_elsewhere;           /* backend_unreachable or backend_busy, and no text was given */
         bool prompt_truncated;          /* 10.10 rule 6 */
 };
 typedef void (*backend_done_fn)(void *arg, const struct backend_answer *answer);
@@ -45,6 +55,8 @@ typedef void (*backend_done_fn)(void *arg, const struct backend_answer *answer);
 struct backend_call *backend_call_start(struct backend *b, const struct backend_task *t,
                                         backend_done_fn done, void *arg);
 void backend_call_cancel(struct backend_call *c);
+/* Whether a task of this intent with on_text gets increments from it, as far as is known before. */
+bool backend_streams(const struct backend *b, const struct iicp_intent *intent);
 
 const char *backend_name(const struct backend *b);
 

@@ -5,6 +5,7 @@
 /* A backend without a server: it says in each answer that it is a demo. */
 
 #define DEMO_TEXT "[demo] This answer comes from the built-in demo backend of iicpd. No model was asked."
+#define DEMO_WORD_MS 40 /* between two words of a stream */
 #define DEMO_USAGE "\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}}"
 
 struct iicp_str demo_model(void) {
@@ -44,6 +45,26 @@ static void on_turn(void *arg) {
         backend_call_end(c, &a);
 }
 
+static bool demo_streams(const struct backend_call *c) {
+        return c->flow.on_text && backend_streams(c->backend, c->intent);
+}
+
+/* One word with the blank behind it. */
+static void on_word(void *arg) {
+        struct backend_call *c = arg;
+        const char *p = DEMO_TEXT + c->at;
+        size_t n = strcspn(p, " ");
+
+        n += p[n] == ' ';
+        c->at += n;
+        if (!backend_call_text(c, (struct iicp_str){p, n}))
+                return;
+        if (n)
+                timer_set_ms(&c->timer, DEMO_WORD_MS);
+        else
+                on_turn(c);
+}
+
 static bool demo_start(struct backend_call *c, const struct backend_task *t) {
         struct iicp_json input = iicp_json_get(&t->payload->object, "input");
 
@@ -57,7 +78,7 @@ static bool demo_start(struct backend_call *c, const struct backend_task *t) {
                 while (iicp_json_next(&it, NULL, &one))
                         c->inputs++;
         }
-        timer_init(&c->timer, c->backend->node->loop, on_turn, c);
+        timer_init(&c->timer, c->backend->node->loop, demo_streams(c) ? on_word : on_turn, c);
         timer_set_ms(&c->timer, 0);
         return true;
 }
@@ -66,4 +87,4 @@ static void demo_stop(struct backend_call *c) {
         timer_clear(&c->timer);
 }
 
-const struct dialect dialect_demo = {.start = demo_start, .stop = demo_stop};
+const struct dialect dialect_demo = {.start = demo_start, .stop = demo_stop, .streams = true};

@@ -61,10 +61,22 @@ struct dialect {
         /* false: no memory. Sets what runs in the call. */
         bool (*start)(struct backend_call *c, const struct backend_task *t);
         void (*stop)(struct backend_call *c); /* ends what runs, without a callback */
-        bool probes; /* has a server to look at */
+        bool probes;  /* has a server to look at */
+        bool streams; /* chat and completion */
 };
 extern const struct dialect dialect_openai, dialect_demo;
 struct iicp_str demo_model(void);
+
+/* Increments of text on their way to the caller. [02 section 10.8] */
+#define FLOW_BYTES 256
+#define FLOW_MS 25
+struct flow {
+        void (*on_text)(void *arg, struct iicp_str text); /* NULL: nobody wants them */
+        struct iicp_buf text;
+        struct timer timer;
+        bool given;             /* at least one went out */
+        bool giving, cancelled; /* inside of on_text; it cancelled the call */
+};
 
 struct assemble;
 
@@ -73,6 +85,7 @@ struct backend_call {
         struct backend *backend;
         backend_done_fn done;
         void *arg;
+        struct flow flow;
         const struct iicp_intent *intent;
         struct iicp_str model; /* what was sent */
         char model_text[BACKEND_MODEL_NAME_MAX + 1];
@@ -81,6 +94,7 @@ struct backend_call {
         struct assemble *assemble;
         struct timer timer; /* demo */
         size_t inputs;      /* demo, embedding: number of inputs */
+        size_t at;          /* demo, stream: bytes of its text that went out */
 };
 
 struct probe;
@@ -145,6 +159,13 @@ void backend_key_rejected(struct backend *b, int status);
 void backend_models_changed(struct backend *b);
 void backends_check(struct backends *s);
 void backend_call_end(struct backend_call *c, const struct backend_answer *a);
+
+/* flow.c. Adds whole code points; they go out when it is time. false: the caller cancelled meanwhile,
+ * and the call is gone. */
+bool backend_call_text(struct backend_call *c, struct iicp_str text);
+bool backend_call_flush(struct backend_call *c);
+void flow_init(struct backend_call *c, const struct backend_task *t);
+void flow_clear(struct flow *f);
 
 /* probe.c */
 void probe_start(struct backend *b, uint64_t timeout_ms);
