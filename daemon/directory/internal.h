@@ -27,7 +27,7 @@
 #define MODELS_PER_CAPABILITY 64u
 #define HEALTH_MODEL_MAX 128u        /* characters, longer names are left out of a heartbeat */
 
-/* The model names of one registration. */
+/* ---- names.c: the model names of one registration ---- */
 struct name_list {
         char **v;
         size_t n;
@@ -110,13 +110,26 @@ uint64_t directory_now(const struct directory *d);
 void directory_advance(struct directory *d);
 /* A registration is due for this (static) reason. */
 void directory_want(struct directory *d, const char *reason);
-/* The directory has accepted something of ours. */
-void directory_good(struct directory *d);
 void directory_set_why(struct directory *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* NULL, or why this node does not register. */
 const char *directory_off(const struct directory *d);
+
+/* ---- store.c ---- */
 /* Writes the identity on the helper thread; then, if not NULL, fn. */
 void directory_save(struct directory *d, void (*fn)(struct directory *d));
+
+/* ---- silence.c ---- */
+void silence_init(struct directory *d);
+/* The directory has accepted something of ours. */
+void directory_good(struct directory *d);
+
+/* ---- leave.c ---- */
+void leave_init(struct directory *d);
+void leave_cancel(struct directory *d);
+/* DELETE, then the waiting function. */
+void leave_begin(struct directory *d);
+/* The next step of a stop: last beat or DELETE, then the waiting function. */
+void stop_step(struct directory *d);
 
 /* ---- client.c ---- */
 struct directory_request {

@@ -1,4 +1,13 @@
 daemon_libiicpd_la_SOURCES += \
-	daemon/directory/body.c daemon/directory/client.c daemon/directory/directory.c \
-	daemon/directory/directory.h daemon/directory/heartbeat.c daemon/directory/internal.h \
-	daemon/directory/registration.c
+	daemon/directory/body.c \
+	daemon/directory/client.c \
+	daemon/directory/directory.c \
+	daemon/directory/directory.h \
+	daemon/directory/heartbeat.c \
+	daemon/directory/internal.h \
+	daemon/directory/leave.c \
+	daemon/directory/names.c \
+	daemon/directory/registration.c \
+	daemon/directory/silence.c \
+	daemon/directory/status.c \
+	daemon/directory/store.c

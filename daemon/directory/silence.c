@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "internal.h"
+#include "log.h"
+#include "util.h"
+
+/* The directory is silent: said once, then every hour; serving goes on. [01 section 3.6] */
+
+#define REMINDER_MS 3600000u
+
+void directory_good(struct directory *d) {
+        uint64_t now = directory_now(d);
+
+        if (d->silent)
+                log_notice("directory_back", "the directory answers again after %llu s",
+                           (unsigned long long) (now - d->silent_since_ms) / 1000);
+        d->silent = d->no_answer = false;
+        d->beat.good_ms = now;
+        timer_set_ms(&d->silence, SILENCE_MS);
+}
+
+static void silence_over(void *arg) {
+        struct directory *d = arg;
+
+        timer_set_ms(&d->silence, REMINDER_MS);
+        if (d->left || d->blocked || (!d->registered && !d->no_answer)) {
+                timer_set_ms(&d->silence, SILENCE_MS);
+                return;
+        }
+        if (!d->silent)
+                d->silent_since_ms = d->beat.good_ms;
+        d->silent = true;
+        directory_set_why(d, "no answer from the directory for %llu s",
+                          (unsigned long long) (directory_now(d) - d->silent_since_ms) / 1000);
+        log_warn("heartbeat_fail", "%s: new consumers cannot find us; tasks go on; retrying",
+                 d->why);
+}
+
+void silence_init(struct directory *d) {
+        timer_init(&d->silence, d->node->loop, silence_over, d);
+}

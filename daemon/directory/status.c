@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "internal.h"
+#include "log.h"
+#include "util.h"
+
+/* What others may know about it. */
+
+static const char *const state_names[] = {
+        [DIRECTORY_OFF] = "off",
+        [DIRECTORY_WAITING] = "waiting",
+        [DIRECTORY_REGISTERING] = "registering",
+        [DIRECTORY_REGISTERED] = "registered",
+        [DIRECTORY_UNAVAILABLE] = "unavailable",
+        [DIRECTORY_BLOCKED] = "blocked",
+        [DIRECTORY_LEFT] = "left",
+};
+
+const char *directory_state_name(enum directory_state s) {
+        return state_names[s];
+}
+
+enum directory_state directory_state(const struct directory *d) {
+        size_t n;
+
+        if (d->left)
+                return DIRECTORY_LEFT;
+        if (d->silent)
+                return DIRECTORY_UNAVAILABLE;
+        if (d->registered)
+                return DIRECTORY_REGISTERED;
+        if (d->blocked)
+                return DIRECTORY_BLOCKED;
+        if (!d->started || directory_off(d))
+                return DIRECTORY_OFF;
+        backends_models_to_register(d->node->backends, &n);
+        return n == 0 ? DIRECTORY_WAITING : DIRECTORY_REGISTERING;
+}
+
+const char *directory_why(const struct directory *d) {
+        return directory_state(d) == DIRECTORY_REGISTERED && !d->held ? "" : d->why;
+}
+
+const char *const *directory_registered_models(const struct directory *d, size_t *ret_n) {
+        *ret_n = d->models.n;
+        return (const char *const *) d->models.v;
+}
+
+uint64_t directory_progress_age_ms(const struct directory *d) {
+        return d->registered && !d->left ? directory_now(d) - d->beat.progress_ms : 0;
+}
+
+static void json_text(struct iicp_buf *out, const char *name, const char *text) {
+        iicp_buf_printf(out, ",\"%s\":", name);
+        iicp_buf_json_str(out, iicp_str(text));
+}
+
+void directory_json(const struct directory *d, struct iicp_buf *out) {
+        const struct identity *id = state_identity(d->node->state);
+        enum directory_state s = directory_state(d);
+        char when[21];
+
+        iicp_buf_printf(out, "{\"state\":\"%s\",\"registered\":%s", directory_state_name(s),
+                        d->registered ? "true" : "false");
+        json_text(out, "why", directory_why(d));
+        json_text(out, "url", d->node->config->directory_url);
+        json_text(out, "node_id", id->node_id);
+        if (d->registered) {
+                clock_rfc3339(id->registered_at, when);
+                json_text(out, "registered_at", when);
+                json_text(out, "endpoint", id->registered.endpoint);
+        }
+        iicp_buf_puts(out, ",\"models\":[");
+        for (size_t i = 0; i < d->models.n; i++) {
+                iicp_buf_puts(out, i ? "," : "");
+                iicp_buf_json_str(out, iicp_str(d->models.v[i]));
+        }
+        iicp_buf_printf(
+                out, "],\"registrations\":%llu,\"heartbeats_ok\":%llu,\"heartbeats_failed\":%llu",
+                (unsigned long long) d->registrations, (unsigned long long) d->beat.good_total,
+                (unsigned long long) d->beat.failed_total);
+        iicp_buf_printf(out, ",\"last_good_s\":%llu,\"next_heartbeat_ms\":%llu",
+                        (unsigned long long) (directory_now(d) - d->beat.good_ms) / 1000,
+                        (unsigned long long) d->beat.interval_ms);
+        if (d->reputation >= 0)
+                iicp_buf_printf(out, ",\"reputation\":%.3f", d->reputation);
+        if (d->observed_ip[0])
+                json_text(out, "observed_source_ip", d->observed_ip);
+        if (d->last_code[0])
+                json_text(out, "last_refusal", d->last_code);
+        iicp_buf_puts(out, "}");
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "internal.h"
+#include "log.h"
+#include "util.h"
+
+#include <errno.h>
+
+/* The identity goes to the disk on the helper thread; what depends on it waits. [01 section 2.10] */
+
+struct save {
+        struct directory *d;
+        struct state_job *job;
+        void (*fn)(struct directory *d);
+        int result;
+};
+
+static void save_work(void *arg) {
+        struct save *s = arg;
+
+        s->result = state_job_write(s->job);
+}
+
+static void save_done(void *arg) {
+        struct save *s = arg;
+        struct directory *d = s->d;
+        void (*fn)(struct directory * d) = s->fn;
+
+        if (s->result < 0)
+                log_err("state_save_failed",
+                        "the identity is not on the disk (%s): a restart would not be "
+                        "recognised by the directory",
+                        strerror(-s->result));
+        state_job_free(s->job);
+        free(s);
+        if (fn)
+                fn(d);
+}
+
+void directory_save(struct directory *d, void (*fn)(struct directory *d)) {
+        struct save *s = calloc(1, sizeof *s);
+
+        if (s) {
+                *s = (struct save){.d = d, .fn = fn};
+                s->result = state_snapshot(d->node->state, &s->job);
+                if (s->result == 0 && loop_block(d->node->loop, save_work, save_done, s) == 0)
+                        return;
+                state_job_free(s->job);
+                free(s);
+        }
+        log_err("state_save_failed", "no memory to write the identity");
+        if (fn)
+                fn(d);
+}
