@@ -21,14 +21,22 @@ int cx_member(const struct iicp_json *object, const char *name, void *out, size_
 int cx_body(const struct iicp_json *object, struct iicp_buf *ret);
 bool cx_is_version_1(const struct iicp_json *object);
 void cx_request_aad(struct iicp_str task_id, struct iicp_str intent, struct iicp_buf *out);
-void cx_response_aad(struct iicp_str task_id, struct iicp_buf *out);
+/* suffix: "resp", or the sequence of an event. */
+void cx_response_aad(struct iicp_str task_id, const char *suffix, struct iicp_buf *out);
 
 /* cx_provider.c, cx_consumer.c: the same with ephemeral key and nonce given, for vectors. */
 int cx_seal_request_with(const struct iicp_cx_peer_key *key, struct iicp_str task_id, struct iicp_str intent,
                          struct iicp_str payload, const uint8_t ephemeral[IICP_CX_KEY],
                          const uint8_t nonce[IICP_CX_NONCE], struct iicp_buf *out,
                          struct iicp_cx_session *ret_session);
-int cx_seal_response_with(const struct iicp_cx_session *s, struct iicp_str task_id, struct iicp_str plaintext,
-                          const uint8_t nonce[IICP_CX_NONCE], struct iicp_buf *out);
+int cx_seal_response_with(const struct iicp_cx_session *s, struct iicp_str task_id, const char *suffix,
+                          struct iicp_str plaintext, const uint8_t nonce[IICP_CX_NONCE],
+                          struct iicp_buf *out);
+int cx_seal_event_with(const struct iicp_cx_session *s, struct iicp_str task_id, uint64_t sequence,
+                       struct iicp_str members, bool end, const uint8_t nonce[IICP_CX_NONCE],
+                       struct iicp_buf *out);
+/* Opens what cx_seal_response_with made; -EBADMSG, -ENOMEM. */
+int cx_open_sealed(const struct iicp_cx_session *s, struct iicp_str task_id, const char *suffix,
+                   const struct iicp_json *iicp_conf_resp, struct iicp_buf *ret_plain);
 
 #endif

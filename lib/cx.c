@@ -212,7 +212,8 @@ void cx_request_aad(struct iicp_str task_id, struct iicp_str intent, struct iicp
         iicp_buf_add_str(out, intent);
 }
 
-void cx_response_aad(struct iicp_str task_id, struct iicp_buf *out) {
+void cx_response_aad(struct iicp_str task_id, const char *suffix, struct iicp_buf *out) {
         iicp_buf_add_str(out, task_id);
-        iicp_buf_puts(out, "|resp");
+        iicp_buf_puts(out, "|");
+        iicp_buf_puts(out, suffix);
 }

@@ -141,8 +141,8 @@ int iicp_cx_seal_request(const struct iicp_cx_peer_key *key, struct iicp_str tas
         return r;
 }
 
-int iicp_cx_open_response(const struct iicp_cx_session *s, struct iicp_str task_id,
-                          const struct iicp_json *iicp_conf_resp, struct iicp_buf *ret_plain) {
+int cx_open_sealed(const struct iicp_cx_session *s, struct iicp_str task_id, const char *suffix,
+                   const struct iicp_json *iicp_conf_resp, struct iicp_buf *ret_plain) {
         _cleanup_(iicp_buf_free) struct iicp_buf sealed = {0}, aad = {0};
         uint8_t nonce[IICP_CX_NONCE], key[32], *out;
         struct iicp_json v;
@@ -152,7 +152,7 @@ int iicp_cx_open_response(const struct iicp_cx_session *s, struct iicp_str task_
         if (!s->valid || !cx_is_version_1(iicp_conf_resp) ||
             cx_member(iicp_conf_resp, "nonce", nonce, sizeof(nonce)) < 0 || cx_body(iicp_conf_resp, &sealed) < 0)
                 return -EBADMSG;
-        cx_response_aad(task_id, &aad);
+        cx_response_aad(task_id, suffix, &aad);
         n = sealed.n - IICP_CX_TAG;
         out = (uint8_t *) iicp_buf_reserve(ret_plain, n + 1);
         if (!out || aad.error)
@@ -171,4 +171,9 @@ int iicp_cx_open_response(const struct iicp_cx_session *s, struct iicp_str task_
                 return 0;
         iicp_buf_wipe(ret_plain);
         return -EBADMSG;
+}
+
+int iicp_cx_open_response(const struct iicp_cx_session *s, struct iicp_str task_id,
+                          const struct iicp_json *iicp_conf_resp, struct iicp_buf *ret_plain) {
+        return cx_open_sealed(s, task_id, "resp", iicp_conf_resp, ret_plain);
 }

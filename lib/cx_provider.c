@@ -101,8 +101,9 @@ enum iicp_cx_fault iicp_cx_open_request(const struct iicp_json *iicp_conf, const
         return fault;
 }
 
-int cx_seal_response_with(const struct iicp_cx_session *s, struct iicp_str task_id, struct iicp_str plaintext,
-                          const uint8_t nonce[IICP_CX_NONCE], struct iicp_buf *out) {
+int cx_seal_response_with(const struct iicp_cx_session *s, struct iicp_str task_id, const char *suffix,
+                          struct iicp_str plaintext, const uint8_t nonce[IICP_CX_NONCE],
+                          struct iicp_buf *out) {
         _cleanup_(iicp_buf_free) struct iicp_buf aad = {0};
         _cleanup_free_ uint8_t *sealed = malloc(plaintext.n + IICP_CX_TAG);
         uint8_t key[32];
@@ -110,7 +111,7 @@ int cx_seal_response_with(const struct iicp_cx_session *s, struct iicp_str task_
 
         if (!s->valid)
                 return -EINVAL;
-        cx_response_aad(task_id, &aad);
+        cx_response_aad(task_id, suffix, &aad);
         if (!sealed || aad.error)
                 return -ENOMEM;
         r = cx_response_key(s->shared, nonce, task_id, key);
@@ -132,5 +133,5 @@ int iicp_cx_seal_response(const struct iicp_cx_session *s, struct iicp_str task_
         uint8_t nonce[IICP_CX_NONCE];
         int r = iicp_random(nonce, sizeof(nonce));
 
-        return r < 0 ? r : cx_seal_response_with(s, task_id, plaintext, nonce, out);
+        return r < 0 ? r : cx_seal_response_with(s, task_id, "resp", plaintext, nonce, out);
 }

@@ -69,6 +69,13 @@ IICP_API enum iicp_cx_fault iicp_cx_open_request(const struct iicp_json *iicp_co
 IICP_API int iicp_cx_seal_response(const struct iicp_cx_session *s, struct iicp_str task_id,
                                    struct iicp_str plaintext, struct iicp_buf *out);
 
+/* Seals the content of one lifecycle event: appends {"version":1,"nonce":..,"encrypted_body":..} with
+ * AAD task_id|sequence and a fresh nonce. `members` is the content as JSON members without braces
+ * ("\"result\":\"Hel\",\"tokens_used\":1"; may be empty); the sealed object is {members,"end":end}.
+ * end is true in the terminal `completed` event and false in all others. [05 section 3.8] */
+IICP_API int iicp_cx_seal_event(const struct iicp_cx_session *s, struct iicp_str task_id, uint64_t sequence,
+                                struct iicp_str members, bool end, struct iicp_buf *out);
+
 /* ---- consumer ---- */
 
 struct iicp_cx_peer_key {
@@ -87,6 +94,20 @@ IICP_API int iicp_cx_seal_request(const struct iicp_cx_peer_key *key, struct iic
 /* Opens iicp_conf_resp. -EBADMSG on any fault, also when the plaintext is no JSON object. */
 IICP_API int iicp_cx_open_response(const struct iicp_cx_session *s, struct iicp_str task_id,
                                    const struct iicp_json *iicp_conf_resp, struct iicp_buf *ret_plain);
+
+/* A consumer's guard over the events of one encrypted task: sequences follow without gap, and
+ * `completed` opens with "end":true. Start with next = the first sequence expected. */
+struct iicp_cx_events {
+        uint64_t next;
+        bool ended;              /* a terminal event was accepted: nothing may follow */
+};
+enum iicp_cx_event_kind { IICP_CX_EVENT_PARTIAL, IICP_CX_EVENT_COMPLETED, IICP_CX_EVENT_FAILED };
+/* Judges the next event; FAILED stands for every other terminal one. iicp_conf_resp may be NULL or of
+ * type NONE: no content. ret_plain gets the sealed object with its `end`. -EBADMSG: the stream is not
+ * to be trusted (IICP-CX-RESP-INVALID); -ENOMEM. */
+IICP_API int iicp_cx_open_event(struct iicp_cx_events *events, const struct iicp_cx_session *s,
+                                struct iicp_str task_id, uint64_t sequence, enum iicp_cx_event_kind kind,
+                                const struct iicp_json *iicp_conf_resp, struct iicp_buf *ret_plain);
 
 /* One CX round trip, one Ed25519 verification, one HMAC from built-in vectors; -EIO if any fails.
  * Programs call it once at start and do not go on. [05 section 16] */

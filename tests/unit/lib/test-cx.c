@@ -132,7 +132,7 @@ static void CX_02_response_as_the_known_answer(void **state) {
         (void) state;
         load(&k);
         memcpy(session.shared, k.shared, 32);
-        assert_int_equal(cx_seal_response_with(&session, k.task_id, vector_str(k.doc, "response_plaintext"),
+        assert_int_equal(cx_seal_response_with(&session, k.task_id, "resp", vector_str(k.doc, "response_plaintext"),
                                                k.resp_nonce, &out), 0);
         v = scan(iicp_buf_str(&out));
         assert_int_equal(iicp_cx_open_response(&session, k.task_id, &v, &plain), 0);
