@@ -12,6 +12,7 @@
 
 struct node;
 struct task;
+struct lifecycle_task;
 struct corridor; /* slots, waiters, nonce and id caches, rate windows: one object a node */
 
 /* What a door sends back. The body is owned by the receiver, who frees it with free(). */
@@ -25,6 +26,7 @@ struct task_answer {
         bool close;                  /* boundary errors close the connection */
         char trace_id[129];          /* X-IICP-Trace-Id, "" = none */
         bool secret;                 /* wipe before free */
+        struct lifecycle_task *record; /* 200 and 202 of a lifecycle submit (lifecycle.h), else NULL */
 };
 
 /* What a door hands in. Everything is copied but body, which the task takes over (malloc'd). */
@@ -38,6 +40,9 @@ struct task_request {
         struct iicp_str traceparent, tracestate, trace_id;
         bool require_e2e;                  /* X-IICP-Require-E2E: 1 */
         const char *door;                  /* "http", "native", "relay": for status and log */
+        bool lifecycle;                    /* a submit of the service-lifecycle profile, see lifecycle.h */
+        bool whole;                        /* of it: no partial events where the answer is encrypted; the
+                                            * terminal one carries the whole as a buffered answer does */
 };
 
 typedef void (*task_answer_fn)(void *door_arg, struct task_answer *answer);
