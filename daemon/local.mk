@@ -20,3 +20,4 @@ include daemon/skeleton.mk
 include daemon/doors.mk
 include daemon/fetch.mk
 include daemon/state.mk
+include daemon/trust.mk

@@ -27,3 +27,4 @@ EXTRA_lib_libiicp_la_DEPENDENCIES = $(top_srcdir)/lib/libiicp.map
 include lib/wire.mk
 include lib/crypto.mk
 include lib/client.mk
+include lib/trust.mk

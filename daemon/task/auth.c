@@ -4,9 +4,10 @@
 #include "util.h"
 
 #include <iicp/hmac.h>
+#include <stdio.h>
 #include <strings.h>
 
-/* Who may: our own node_token (body or bearer), the one before it for a minute, a caller token of
+/* Who asks: our own node_token (body or bearer), the one before it for a minute, a caller token of
  * the operator. In mode open a wrong credential counts and nothing else. [02 section 4.2] */
 
 static struct iicp_str bearer(struct iicp_str authorization) {
@@ -22,51 +23,130 @@ static bool is_own_token(struct corridor *c, struct iicp_str token) {
                iicp_secret_eq(token, iicp_str(c->old_token));
 }
 
-/* A line each: "[name:]token". */
-static bool is_caller_token(const struct corridor *c, struct iicp_str token) {
+static void become(struct principal *ret, enum principal_kind kind, unsigned scopes) {
+        *ret = (struct principal){.kind = kind, .scopes = scopes, .intent = "*"};
+}
+
+static struct iicp_str next_line(const char **p) {
+        struct iicp_str line = {*p, strcspn(*p, "\r\n")};
+
+        *p += line.n;
+        *p += strspn(*p, "\r\n");
+        return line;
+}
+
+/* A line each: "[name:]token". A token without name is called by its place. All lines are looked
+ * at, so that the time says nothing. */
+static bool is_caller_token(const struct corridor *c, struct iicp_str token, struct principal *ret) {
         const char *p = c->node->config->caller_tokens.value;
         bool found = false;
 
-        while (p && *p) {
-                size_t n = strcspn(p, "\r\n");
-                const char *colon = memchr(p, ':', n);
-                struct iicp_str line = {p, n};
+        for (unsigned place = 1; p && *p; place++) {
+                struct iicp_str line = next_line(&p);
+                const char *colon = memchr(line.p, ':', line.n);
+                size_t name = colon ? (size_t) (colon - line.p) : 0, skip = colon ? name + 1 : 0;
 
-                if (colon)
-                        line = (struct iicp_str){colon + 1, n - (size_t) (colon + 1 - p)};
-                if (iicp_secret_eq(token, line))
-                        found = true;
-                p += n;
-                p += strspn(p, "\r\n");
+                if (!iicp_secret_eq(token, (struct iicp_str){line.p + skip, line.n - skip}))
+                        continue;
+                found = true;
+                become(ret, PRINCIPAL_CALLER, SCOPE_OWN);
+                if (name > 0)
+                        snprintf(ret->id, sizeof(ret->id), "caller:%.*s", (int) MIN(name, 100u), line.p);
+                else
+                        snprintf(ret->id, sizeof(ret->id), "caller:%u", place);
         }
         return found;
 }
 
-static bool accepted(struct corridor *c, struct iicp_str token) {
-        return token.p && (is_own_token(c, token) || is_caller_token(c, token));
+static bool accepted(struct corridor *c, struct iicp_str token, struct principal *ret) {
+        if (!token.p)
+                return false;
+        if (is_own_token(c, token)) {
+                become(ret, PRINCIPAL_OPERATOR, SCOPE_OWN | SCOPE_OTHERS);
+                memcpy(ret->id, "operator", sizeof("operator"));
+                return true;
+        }
+        return is_caller_token(c, token, ret);
 }
 
-bool task_authorize(struct task *t, const struct task_request *request, struct iicp_refusal *refusal) {
-        struct corridor *c = t->corridor;
-        bool required = c->node->config->auth_mode == AUTH_REQUIRED;
-        uint64_t now_ms = task_now_ms(t);
-        struct iicp_str header = bearer(request->authorization);
-        struct iicp_str source;
-        char key[16];
+void principal_resolve(struct corridor *c, const struct credentials *shown, struct iicp_str intent,
+                       struct principal *ret) {
+        (void) intent;
+        memset(ret, 0, sizeof(*ret));
+        if (accepted(c, shown->auth_token, ret) || accepted(c, bearer(shown->authorization), ret))
+                return;
+        if (shown->auth_token.p || shown->authorization.p || shown->consumer_token.p)
+                metrics_auth_failure(c->node->metrics);
+}
 
-        source = rate_source((const struct sockaddr *) &t->peer, key);
-        if (required && rate_over(c->auth_failures, source, AUTH_FAILURES_MAX, now_ms)) {
+bool principal_demand(struct corridor *c, const struct credentials *shown, struct iicp_str intent,
+                      struct principal *ret, struct iicp_refusal *refusal) {
+        uint64_t now_ms = clock_mono_ms(c->node->clock);
+        char key[16];
+        struct iicp_str source = rate_source(shown->peer, key);
+
+        memset(ret, 0, sizeof(*ret));
+        if (rate_over(c->auth_failures, source, AUTH_FAILURES_MAX, now_ms)) {
                 *refusal = (struct iicp_refusal){.id = IICP_REFUSE_AUTH_RATE_LIMITED,
                                                  .retry_after_ms = RATE_WINDOW_MS};
                 return false;
         }
-        if (accepted(c, t->env.auth_token) || accepted(c, header))
-                return true;
-        if (t->env.auth_token.p || request->authorization.p || request->consumer_token.p)
-                metrics_auth_failure(c->node->metrics);
-        if (!required)
+        principal_resolve(c, shown, intent, ret);
+        if (ret->kind != PRINCIPAL_NONE)
                 return true;
         rate_take(c->auth_failures, source, AUTH_FAILURES_MAX, now_ms);
         *refusal = (struct iicp_refusal){.id = IICP_REFUSE_UNAUTHORIZED};
         return false;
+}
+
+void principal_owner(const struct principal *p, uint8_t ret[PRINCIPAL_OWNER]) {
+        char text[PRINCIPAL_ID_MAX + 16];
+
+        memset(ret, 0, PRINCIPAL_OWNER);
+        if (p->kind == PRINCIPAL_NONE)
+                return;
+        /* With the kind: no directory can make a consumer the owner of what an operator began. */
+        snprintf(text, sizeof(text), "%s %s", principal_kind_name(p->kind), p->id);
+        iicp_sha256(iicp_str(text), ret);
+}
+
+void principal_value(const struct principal *p, struct iicp_str value, struct principal_value *ret) {
+        uint8_t both[2 * PRINCIPAL_OWNER];
+
+        ret->text = value;
+        if (p->kind == PRINCIPAL_NONE || !value.p)
+                return;
+        principal_owner(p, both);
+        if (iicp_sha256(value, both + PRINCIPAL_OWNER) == 0 &&
+            iicp_sha256((struct iicp_str){(const char *) both, sizeof(both)}, ret->digest) == 0)
+                ret->text = (struct iicp_str){(const char *) ret->digest, sizeof(ret->digest)};
+}
+
+bool principal_fits(const struct principal *p, struct iicp_str intent) {
+        return p->kind != PRINCIPAL_NONE && (strcmp(p->intent, "*") == 0 || iicp_str_is(intent, p->intent));
+}
+
+const char *principal_kind_name(enum principal_kind kind) {
+        static const char *const names[] = {
+                [PRINCIPAL_NONE] = "none", [PRINCIPAL_OPERATOR] = "operator",
+                [PRINCIPAL_CALLER] = "caller", [PRINCIPAL_CONSUMER] = "consumer",
+        };
+
+        return names[kind];
+}
+
+bool task_authorize(struct task *t, const struct task_request *request, struct iicp_refusal *refusal) {
+        struct corridor *c = t->corridor;
+        const struct credentials shown = {
+                .auth_token = t->env.auth_token,
+                .authorization = request->authorization,
+                .consumer_token = request->consumer_token,
+                .peer = (const struct sockaddr *) &t->peer,
+                .tls = request->tls,
+        };
+
+        if (c->node->config->auth_mode == AUTH_REQUIRED)
+                return principal_demand(c, &shown, t->env.intent, &t->principal, refusal);
+        principal_resolve(c, &shown, t->env.intent, &t->principal);
+        return true;
 }

@@ -5,6 +5,7 @@
 /* The inside of the corridor, for its own files only; doors see task.h. */
 
 #include "node.h"
+#include "principal.h"
 #include "rate.h"
 #include "seen.h"
 #include "task.h"
@@ -37,6 +38,7 @@ struct task {
         struct sockaddr_storage peer;
         bool require_e2e;
         struct iicp_envelope env;
+        struct principal principal;  /* step 4; kind NONE: anonymous */
         const struct iicp_intent *intent;
         struct iicp_buf opened;      /* decrypted payload; wiped */
         struct iicp_cx_session session;

@@ -19,10 +19,13 @@ static enum iicp_refusal_id take(struct task *t) {
         struct corridor *c = t->corridor;
         uint64_t now_ms = task_now_ms(t);
         bool has_nonce = t->env.nonce.p != NULL;
+        struct principal_value nonce, id;
 
-        if (has_nonce && seen_has(c->nonces, t->env.nonce, now_ms))
+        principal_value(&t->principal, t->env.nonce, &nonce);
+        principal_value(&t->principal, t->env.task_id, &id);
+        if (has_nonce && seen_has(c->nonces, nonce.text, now_ms))
                 return IICP_REFUSE_REPLAY;
-        switch (seen_add(c->ids, t->env.task_id, now_ms)) {
+        switch (seen_add(c->ids, id.text, now_ms)) {
         case 0:
                 break;
         case -EEXIST:
@@ -31,7 +34,7 @@ static enum iicp_refusal_id take(struct task *t) {
                 return IICP_REFUSE_INTERNAL;
         }
         t->has_id = true;
-        if (has_nonce && seen_add(c->nonces, t->env.nonce, now_ms) < 0)
+        if (has_nonce && seen_add(c->nonces, nonce.text, now_ms) < 0)
                 return IICP_REFUSE_INTERNAL;
         t->has_slot = true;
         c->active++;

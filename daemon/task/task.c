@@ -72,13 +72,16 @@ static void task_free(struct task *t) {
 /* Gives back what the task holds, in any state. */
 void task_release(struct task *t, bool answered_successfully) {
         struct corridor *c = t->corridor;
+        struct principal_value id;
 
         if (t->call)
                 backend_call_cancel(TAKE_PTR(t->call));
         if (t->step == TASK_WAITING)
                 queue_remove(t);
-        if (t->has_id && !answered_successfully)
-                seen_remove(c->ids, t->env.task_id);
+        if (t->has_id && !answered_successfully) {
+                principal_value(&t->principal, t->env.task_id, &id);
+                seen_remove(c->ids, id.text);
+        }
         if (t->has_slot) {
                 LIST_REMOVE(t, link);
                 c->active--;

@@ -39,6 +39,7 @@ struct task_request {
         struct iicp_str consumer_token;
         struct iicp_str traceparent, tracestate, trace_id;
         bool require_e2e;                  /* X-IICP-Require-E2E: 1 */
+        bool tls;                          /* the caller's connection was encrypted */
         const char *door;                  /* "http", "native", "relay": for status and log */
         bool lifecycle;                    /* a submit of the service-lifecycle profile, see lifecycle.h */
         bool whole;                        /* of it: no partial events where the answer is encrypted; the

@@ -14,6 +14,7 @@ include tests/unit/backend.mk
 include tests/unit/directory.mk
 include tests/unit/doors.mk
 include tests/unit/fetch.mk
+include tests/unit/trust.mk
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS)

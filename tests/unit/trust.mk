@@ -1,0 +1,1 @@
+# tokens, delegations, manifests, receipts
