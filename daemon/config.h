@@ -54,6 +54,7 @@ struct config {
         int systemd_notify;  /* 0 = no, 1 = auto */
         /* directory */
         char *directory_url; /* normalised base */
+        bool directory_api_added; /* by that: it was given without a path */
         bool directory_allow_http, directory_register;
         char *directory_local_discovery; /* "no", nothing else yet */
         char *directory_ca_file;

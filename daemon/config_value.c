@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_table.h"
+#include "config_text.h"
 
 #include "util.h"
 
@@ -323,11 +324,19 @@ static bool parse_window(const char *text, struct config *c, struct config_fault
         return true;
 }
 
+/* The stored spelling does not tell any more whether the path was the operator's own. */
+static void note_base(const struct config_key *k, const char *text, struct config *c) {
+        char out[IICP_DIRECTORY_URL_MAX];
+
+        if (k->check == text_directory_url)
+                iicp_directory_url(iicp_str(text), true, out, &c->directory_api_added);
+}
+
 bool value_parse(const struct config_key *k, const char *text, void *place, struct config *c,
                  struct config_fault *f) {
         *f = (struct config_fault){0};
         switch (k->kind) {
-        case KIND_TEXT: return parse_text(k, text, place, f);
+        case KIND_TEXT: return parse_text(k, text, place, f) && (note_base(k, text, c), true);
         case KIND_LIST: return parse_list(k, text, place, f);
         case KIND_BOOL: return parse_bool(text, place, f);
         case KIND_NUMBER: return parse_number(k, text, place, f);

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #define HEADER_VALUE_MAX 256  /* bytes kept of one header */
+#define LOCATION_MAX 2048     /* a directory sends a whole query along */
 #define READ_BUFFER 16384     /* bytes per handle, curl's default */
 
 struct transfer {
@@ -27,7 +28,7 @@ struct transfer {
         enum fetch_error error; /* our own reason for an abort, FETCH_OK otherwise */
         int status;
         char content_type[HEADER_VALUE_MAX], retry_after[HEADER_VALUE_MAX], server[HEADER_VALUE_MAX],
-                powered_by[HEADER_VALUE_MAX], location[HEADER_VALUE_MAX], date[HEADER_VALUE_MAX];
+                powered_by[HEADER_VALUE_MAX], location[LOCATION_MAX], date[HEADER_VALUE_MAX];
         bool any_byte, added, cancelled, fresh;
 };
 
@@ -94,14 +95,16 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg) {
         return n;
 }
 
-static void header_keep(char *out, const char *p, size_t n) {
+/* Half an address would be another one: what does not fit is cut, a Location dropped. */
+static void header_keep(char *out, size_t cap, const char *p, size_t n) {
         while (n && (*p == ' ' || *p == '\t')) {
                 p++;
                 n--;
         }
         while (n && (p[n - 1] == '\r' || p[n - 1] == '\n' || p[n - 1] == ' ' || p[n - 1] == '\t'))
                 n--;
-        n = MIN(n, (size_t) HEADER_VALUE_MAX - 1);
+        if (n >= cap)
+                n = cap == LOCATION_MAX ? 0 : cap - 1;
         memcpy(out, p, n);
         out[n] = 0;
 }
@@ -116,15 +119,19 @@ static void header_named(struct transfer *f, const char *p, size_t n) {
                 const char *name;
                 size_t n;
                 char *out;
+                size_t cap;
         } kept[] = {
-                {"content-type:", 13, f->content_type}, {"retry-after:", 12, f->retry_after},
-                {"server:", 7, f->server},              {"x-powered-by:", 13, f->powered_by},
-                {"location:", 9, f->location},          {"date:", 5, f->date},
+                {"content-type:", 13, f->content_type, sizeof f->content_type},
+                {"retry-after:", 12, f->retry_after, sizeof f->retry_after},
+                {"server:", 7, f->server, sizeof f->server},
+                {"x-powered-by:", 13, f->powered_by, sizeof f->powered_by},
+                {"location:", 9, f->location, sizeof f->location},
+                {"date:", 5, f->date, sizeof f->date},
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
                 if (n > kept[i].n && strncasecmp(p, kept[i].name, kept[i].n) == 0) {
-                        header_keep(kept[i].out, p + kept[i].n, n - kept[i].n);
+                        header_keep(kept[i].out, kept[i].cap, p + kept[i].n, n - kept[i].n);
                         return;
                 }
 }

@@ -159,21 +159,12 @@ static int64_t retry_delay(enum iicp_http_fault fault, const struct iicp_http_an
  * that are not of the protocol. [01 DECISION 1] */
 static bool drop_guess(struct iicp_client *c, enum iicp_http_fault fault,
                        const struct iicp_http_answer *a) {
-        struct iicp_directory_error de;
-        size_t n = strlen(c->base);
         bool guessed = c->base_guessed;
 
         if (fault != IICP_HTTP_OK)
                 return false;
         c->base_guessed = false;
-        if (!guessed || a->status != 404 || n < 4 || strcmp(c->base + n - 4, "/api"))
-                return false;
-        iicp_directory_error_read(IICP_DIR_CALL_OTHER, 404, iicp_buf_str(&a->body), IICP_STR_NONE,
-                                  &de);
-        if (strncmp(de.code, "http_", 5))
-                return false;
-        c->base[n - 4] = '\0';
-        return true;
+        return guessed && iicp_directory_without_api(c->base, a->status, iicp_buf_str(&a->body));
 }
 
 int iicp_directory_list(struct iicp_client *c, const char *intent, const struct iicp_route *route,

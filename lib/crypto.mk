@@ -1,4 +1,13 @@
 # cryptography, endpoints, directory texts
 lib_libiicp_all_la_SOURCES += \
-	lib/cx-internal.h lib/cx.c lib/cx_provider.c lib/cx_consumer.c lib/cx_event.c lib/hmac.c lib/selftest.c \
-	lib/endpoint.c lib/directory.c lib/directory_error.c
+	lib/cx-internal.h \
+	lib/cx.c \
+	lib/cx_consumer.c \
+	lib/cx_event.c \
+	lib/cx_provider.c \
+	lib/directory.c \
+	lib/directory_error.c \
+	lib/endpoint.c \
+	lib/hmac.c \
+	lib/redirect.c \
+	lib/selftest.c

@@ -230,3 +230,16 @@ void iicp_directory_error_read(enum iicp_directory_call call, int status, struct
         json_object_put(doc);
         *ret = e;
 }
+
+bool iicp_directory_without_api(char *base, int status, struct iicp_str body) {
+        struct iicp_directory_error e;
+        size_t n = strlen(base);
+
+        if (status != 404 || n < 4 || strcmp(base + n - 4, "/api") != 0)
+                return false;
+        iicp_directory_error_read(IICP_DIR_CALL_OTHER, status, body, IICP_STR_NONE, &e);
+        if (strncmp(e.code, "http_", 5) != 0)
+                return false;
+        base[n - 4] = '\0';
+        return true;
+}

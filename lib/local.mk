@@ -3,10 +3,24 @@ noinst_LTLIBRARIES += lib/libiicp-all.la
 
 iicpincludedir = $(includedir)/iicp
 iicpinclude_HEADERS = \
-	lib/iicp/base.h lib/iicp/buf.h lib/iicp/client.h lib/iicp/codec.h lib/iicp/cx.h \
-	lib/iicp/directory.h lib/iicp/endpoint.h lib/iicp/envelope.h lib/iicp/hmac.h \
-	lib/iicp/intents.h lib/iicp/json.h lib/iicp/lifecycle.h lib/iicp/policy.h lib/iicp/refusal.h \
-	lib/iicp/trace.h lib/iicp/urn.h lib/iicp/uuid.h
+	lib/iicp/base.h \
+	lib/iicp/buf.h \
+	lib/iicp/client.h \
+	lib/iicp/codec.h \
+	lib/iicp/cx.h \
+	lib/iicp/directory.h \
+	lib/iicp/endpoint.h \
+	lib/iicp/envelope.h \
+	lib/iicp/hmac.h \
+	lib/iicp/intents.h \
+	lib/iicp/json.h \
+	lib/iicp/lifecycle.h \
+	lib/iicp/policy.h \
+	lib/iicp/redirect.h \
+	lib/iicp/refusal.h \
+	lib/iicp/trace.h \
+	lib/iicp/urn.h \
+	lib/iicp/uuid.h
 
 pkgconfigdir = $(libdir)/pkgconfig
 nodist_pkgconfig_DATA = lib/libiicp.pc

@@ -2,53 +2,246 @@
 #include "build-config.h"
 
 #include "internal.h"
+#include "log.h"
 #include "util.h"
 
 #include <stdio.h>
 
-/* One request to the directory: address, headers, bounds. [01 sections 1.2 to 1.6] */
+/* One call to the directory: address, headers, bounds, redirects. What is not in the table of
+ * routes is not called. [01 sections 1.2 to 1.8] */
 
 #define USER_AGENT "User-Agent: iicpd/" PACKAGE_VERSION
+#define ANSWER_MAX ((size_t) 1024 * 1024)
+#define LIST_ANSWER_MAX ((size_t) 4 * 1024 * 1024) /* discover, registry, stats */
 
-struct fetch *directory_call(struct directory *d, const struct directory_request *r,
-                             fetch_done_fn done) {
-        const struct config *c = d->node->config;
-        const struct identity *id = state_identity(d->node->state);
-        char url[IICP_DIRECTORY_URL_MAX + 64], token[sizeof id->node_token + 32], node_id[64];
+struct route {
+        const char *method, *path;
+        bool authorized;                /* with token and node id */
+        bool side;                      /* not while the breaker is open */
+        enum iicp_redirect_kind redirect;
+        uint32_t timeout_ms;            /* total, redirects included */
+        size_t answer_max;
+};
+
+#define CREDENTIAL IICP_REDIRECT_CREDENTIAL
+#define READ IICP_REDIRECT_READ
+
+static const struct route routes[] = {
+        [DIRECTORY_REGISTER] = {"POST", "/v1/register", false, false, CREDENTIAL, 20000, ANSWER_MAX},
+        [DIRECTORY_HEARTBEAT] = {"POST", "/v1/heartbeat", true, false, CREDENTIAL, 5000, ANSWER_MAX},
+        [DIRECTORY_DEREGISTER] = {"DELETE", "/v1/register", true, false, CREDENTIAL, 5000, ANSWER_MAX},
+        [DIRECTORY_ME] = {"GET", "/v1/me", true, true, CREDENTIAL, 5000, ANSWER_MAX},
+        [DIRECTORY_NODE] = {"GET", "/v1/node/", false, true, READ, 5000, ANSWER_MAX},
+        [DIRECTORY_KEY] = {"GET", "/v1/directory-key", false, true, IICP_REDIRECT_ANCHOR, 5000, ANSWER_MAX},
+        [DIRECTORY_AWARD] = {"POST", "/v1/credits/award", true, true, CREDENTIAL, 10000, ANSWER_MAX},
+        [DIRECTORY_BALANCE] = {"GET", "/v1/credits/balance", true, true, CREDENTIAL, 5000, ANSWER_MAX},
+        [DIRECTORY_SUMMARY] = {"GET", "/v1/credits/summary", true, true, CREDENTIAL, 5000, ANSWER_MAX},
+        [DIRECTORY_TRANSACTIONS] = {"GET", "/v1/credits/transactions", true, true, CREDENTIAL, 5000, ANSWER_MAX},
+        [DIRECTORY_QUOTE] = {"GET", "/v1/credits/quote", true, true, CREDENTIAL, 5000, ANSWER_MAX},
+        [DIRECTORY_DISCOVER] = {"GET", "/v1/discover", false, true, READ, 5000, LIST_ANSWER_MAX},
+        [DIRECTORY_REGISTRY_NODE] = {"GET", "/v1/registry/nodes/", false, true, READ, 5000, LIST_ANSWER_MAX},
+        [DIRECTORY_STATS] = {"GET", "/v1/stats", false, true, READ, 5000, LIST_ANSWER_MAX},
+};
+
+struct directory_call {
+        struct directory *d;
+        const struct route *route;
+        char path[DIRECTORY_PATH_MAX];  /* behind the base */
+        struct iicp_str body;
+        uint64_t timeout_ms, until_ms;
+        struct iicp_redirect_call redirect;
+        struct iicp_redirect_step step; /* where it goes next */
+        bool at_base;                   /* this hop asks the configured directory */
+        struct fetch *fetch;
+        struct timer pause;             /* before the seed is asked again */
+        fetch_done_fn done;
+        void *arg;
+};
+
+static struct directory_call *call_free(struct directory_call *c) {
+        if (c->fetch)
+                fetch_cancel(c->fetch);
+        timer_clear(&c->pause);
+        free(c);
+        return NULL;
+}
+
+struct directory_call *directory_call_cancel(struct directory_call *c) {
+        return c ? call_free(c) : NULL;
+}
+
+static void finish(struct directory_call *c, const struct fetch_answer *a) {
+        c->fetch = NULL;
+        c->done(c->arg, a);
+        call_free(c);
+}
+
+static void on_answer(void *arg, const struct fetch_answer *a);
+
+/* ---- one hop ---- */
+
+static bool transmit(struct directory_call *c, uint64_t timeout_ms) {
+        const struct config *conf = c->d->node->config;
+        const struct identity *id = state_identity(c->d->node->state);
+        char token[sizeof id->node_token + 32], node_id[64];
         const char *headers[8];
         size_t n = 0;
-        struct fetch *f;
 
-        snprintf(url, sizeof url, "%s%s", c->directory_url, r->path);
         headers[n++] = "Accept: application/json";
         headers[n++] = USER_AGENT;
         headers[n++] = "X-IICP-Version: " IICP_WIRE_VERSION;
-        if (r->body.n > 0)
+        if (c->body.n > 0)
                 headers[n++] = "Content-Type: application/json";
-        if (r->authorized) {
+        if (c->route->authorized) {
                 snprintf(token, sizeof token, "Authorization: Bearer %s", id->node_token);
                 snprintf(node_id, sizeof node_id, "X-Node-Id: %s", id->node_id);
                 headers[n++] = token;
                 headers[n++] = node_id;
         }
         headers[n] = NULL;
-        f = fetch_start(d->node->fetch,
-                        &(struct fetch_request){
-                                .method = r->method,
-                                .url = url,
-                                .headers = headers,
-                                .body = r->body,
-                                .connect_timeout_ms = MIN(CONNECT_TIMEOUT_MS, r->timeout_ms),
-                                .timeout_ms = r->timeout_ms,
-                                .max_answer = ANSWER_MAX,
-                                .ca_file = c->directory_ca_file,
-                                .proxy = c->network_proxy,
-                                .tls_min = 13,
-                        },
-                        done, d);
-        if (r->authorized)
+        c->fetch = fetch_start(c->d->node->fetch,
+                               &(struct fetch_request){
+                                       .method = c->route->method,
+                                       .url = c->step.url,
+                                       .headers = headers,
+                                       .body = c->body,
+                                       .connect_timeout_ms = MIN((uint64_t) CONNECT_TIMEOUT_MS, timeout_ms),
+                                       .timeout_ms = timeout_ms,
+                                       .max_answer = c->route->answer_max,
+                                       .ca_file = conf->directory_ca_file,
+                                       .proxy = conf->network_proxy,
+                                       .tls_min = 13,
+                               },
+                               on_answer, c);
+        if (c->route->authorized)
                 iicp_wipe(token, sizeof token);
-        return f;
+        return c->fetch != NULL;
+}
+
+/* Reads may go where the directory has sent the last one, for as long as it said. */
+static bool start(struct directory_call *c, bool anywhere) {
+        struct directory *d = c->d;
+        bool away = anywhere && c->route->redirect == READ && d->replica[0] &&
+                    directory_now(d) < d->replica_until_ms;
+
+        c->at_base = !away;
+        snprintf(c->step.url, sizeof c->step.url, "%s%s", away ? d->replica : d->base, c->path);
+        c->until_ms = directory_now(d) + c->timeout_ms;
+        return transmit(c, c->timeout_ms);
+}
+
+/* ---- answers ---- */
+
+static void say_redirect_refused(struct directory_call *c, struct iicp_str location) {
+        struct directory *d = c->d;
+        char to[160];
+
+        log_text(location, to, sizeof to);
+        log_debug("directory_redirect_refused", "%s: %s", c->route->path, to);
+        if (strcmp(to, d->redirect_refused) == 0)
+                return;
+        snprintf(d->redirect_refused, sizeof d->redirect_refused, "%s", to);
+        log_err("directory_redirect_refused",
+                "the directory redirects to an origin that is not listed; nothing was sent there; "
+                "directory.redirect_origins lists where it may lead");
+}
+
+static void ask_seed(void *arg) {
+        struct directory_call *c = arg;
+
+        if (!start(c, false))
+                finish(c, &(struct fetch_answer){.error = FETCH_FAILED});
+}
+
+/* True when the call goes on elsewhere. */
+static bool redirected(struct directory_call *c, const struct fetch_answer *a) {
+        struct directory *d = c->d;
+        uint64_t now = directory_now(d);
+
+        c->redirect.base = d->base;
+        c->redirect.origins = (const char *const *) d->node->config->directory_redirect_origins;
+        switch (iicp_redirect(&c->redirect, a->status, c->path, a->location, a->retry_after, &c->step)) {
+        case IICP_REDIRECT_FOLLOW:
+                if (now >= c->until_ms)
+                        return false;
+                if (c->step.base[0]) {
+                        memcpy(d->replica, c->step.base, sizeof d->replica);
+                        d->replica_until_ms = now + c->step.base_ms;
+                }
+                c->at_base = iicp_same_origin(iicp_str(c->step.url), iicp_str(d->base));
+                return transmit(c, c->until_ms - now);
+        case IICP_REDIRECT_ASK_SEED:
+                log_debug("directory_redirect", "%s goes elsewhere: asking again in %u ms",
+                          c->route->path, c->step.wait_ms);
+                timer_set_ms(&c->pause, c->step.wait_ms);
+                return true;
+        case IICP_REDIRECT_REFUSED:
+                say_redirect_refused(c, a->location);
+                return false;
+        default:
+                return false;
+        }
+}
+
+/* A copy that lags, or is gone, leads back to the directory itself. [DIR-FED-08] */
+static bool left_replica(struct directory_call *c, const struct fetch_answer *a) {
+        if (c->at_base || c->route->redirect != READ ||
+            (a->error == FETCH_OK && a->status != 503))
+                return false;
+        c->d->replica[0] = '\0';
+        return start(c, false);
+}
+
+static bool other_base(struct directory_call *c, const struct fetch_answer *a) {
+        struct directory *d = c->d;
+        bool guessed = d->base_guessed;
+
+        if (a->error != FETCH_OK)
+                return false;
+        d->base_guessed = false;
+        if (!guessed || !c->at_base || !iicp_directory_without_api(d->base, a->status, a->body))
+                return false;
+        log_info("directory_base", "the directory answers without /api: remembered until the next start");
+        return start(c, false);
+}
+
+static void on_answer(void *arg, const struct fetch_answer *a) {
+        struct directory_call *c = arg;
+
+        c->fetch = NULL;
+        if (other_base(c, a) || left_replica(c, a))
+                return;
+        if (a->error == FETCH_OK && a->status >= 300 && a->status < 400 && redirected(c, a))
+                return;
+        if (!c->route->side)
+                breaker_note(c->d, a);
+        finish(c, a);
+}
+
+/* ---- the call ---- */
+
+struct directory_call *directory_call(struct directory *d, const struct directory_request *r,
+                                      fetch_done_fn done, void *arg) {
+        struct directory_call *c;
+
+        if (routes[r->route].side && directory_breaker_open(d))
+                return NULL;
+        c = calloc(1, sizeof *c);
+        if (!c)
+                return NULL;
+        c->d = d;
+        c->route = &routes[r->route];
+        c->body = r->body;
+        c->done = done;
+        c->arg = arg;
+        c->timeout_ms = r->timeout_ms ? r->timeout_ms : c->route->timeout_ms;
+        c->redirect.kind = c->route->redirect;
+        timer_init(&c->pause, d->node->loop, ask_seed, c);
+        if (snprintf(c->path, sizeof c->path, "%s%s", c->route->path, r->tail ? r->tail : "") >=
+                    (int) sizeof c->path ||
+            !start(c, true))
+                return call_free(c);
+        return c;
 }
 
 bool directory_answer_ok(const struct fetch_answer *a, int status, struct iicp_json *ret) {
@@ -71,6 +264,8 @@ void directory_answer_error(enum iicp_directory_call call, const struct fetch_an
                 set_error(ret, IICP_DIR_TRANSPORT, fetch_error_name(a->error));
         else if (a->status >= 200 && a->status < 300)
                 set_error(ret, IICP_DIR_SERVER_ERROR, "unusable answer");
+        else if (a->status >= 300 && a->status < 400)
+                set_error(ret, IICP_DIR_TRANSPORT, "redirect");
         else
                 iicp_directory_error_read(call, a->status, a->body, a->retry_after, ret);
 }

@@ -57,10 +57,24 @@ const char *directory_off(const struct directory *d) {
 
 /* ---- what is next ---- */
 
+static void take_base(struct directory *d) {
+        const struct config *c = d->node->config;
+
+        if (strcmp(d->base_configured, c->directory_url) == 0)
+                return;
+        snprintf(d->base_configured, sizeof d->base_configured, "%s", c->directory_url);
+        snprintf(d->base, sizeof d->base, "%s", c->directory_url);
+        d->base_guessed = c->directory_api_added;
+        d->replica[0] = d->redirect_refused[0] = '\0';
+        d->breaker_failures = 0;
+        d->breaker_until_ms = 0;
+}
+
 /* Another directory than the one that issued our credentials must not see them. */
 static void check_base(struct directory *d) {
         struct identity *id = state_identity(d->node->state);
 
+        take_base(d);
         if (!id->directory_base[0] ||
             strcmp(id->directory_base, d->node->config->directory_url) == 0)
                 return;

@@ -155,14 +155,14 @@ static void failed(struct directory *d, const struct fetch_answer *a) {
 static void on_answer(void *arg, const struct fetch_answer *a) {
         struct directory *d = arg;
 
-        d->beat.fetch = NULL;
+        d->beat.call = NULL;
         d->beat.progress_ms = directory_now(d);
         if (d->stopping) {
                 forget_body(d);
                 directory_advance(d);
                 return;
         }
-        if (a->error == FETCH_TIMEOUT && !d->beat.repeated && d->beat.failures < BREAKER_FAILURES) {
+        if (a->error == FETCH_TIMEOUT && !d->beat.repeated && !directory_breaker_open(d)) {
                 d->beat.repeated = true;
                 timer_set_ms(&d->beat.repeat, (uint64_t) (REPEAT_MS * d->uniform(0.8, 1.2)));
                 return;
@@ -176,18 +176,16 @@ static void on_answer(void *arg, const struct fetch_answer *a) {
 
 /* ---- sending ---- */
 
+/* timeout_ms 0: the usual. */
 static bool transmit(struct directory *d, uint64_t timeout_ms) {
         d->beat.sent_ms = d->beat.progress_ms = directory_now(d);
         d->beat.ever_sent = true;
-        d->beat.fetch =
-                directory_call(d,
-                               &(struct directory_request){.method = "POST",
-                                                           .path = "/v1/heartbeat",
-                                                           .body = iicp_buf_str(&d->beat.body),
-                                                           .authorized = true,
-                                                           .timeout_ms = timeout_ms},
-                               on_answer);
-        return d->beat.fetch != NULL;
+        d->beat.call = directory_call(d,
+                                      &(struct directory_request){.route = DIRECTORY_HEARTBEAT,
+                                                                  .body = iicp_buf_str(&d->beat.body),
+                                                                  .timeout_ms = timeout_ms},
+                                      on_answer, d);
+        return d->beat.call != NULL;
 }
 
 static bool send_beat(struct directory *d, uint64_t timeout_ms) {
@@ -205,21 +203,21 @@ static bool send_beat(struct directory *d, uint64_t timeout_ms) {
 static void send_now(void *arg) {
         struct directory *d = arg;
 
-        if (!d->registered || d->stopping || d->beat.fetch || timer_armed(&d->beat.repeat))
+        if (!d->registered || d->stopping || d->beat.call || timer_armed(&d->beat.repeat))
                 return;
         /* A registration changes the token under a heartbeat: it goes first. */
         if (d->reg) {
                 schedule(d, 1000);
                 return;
         }
-        if (!send_beat(d, BEAT_TIMEOUT_MS))
+        if (!send_beat(d, 0))
                 schedule(d, BEAT_INTERVAL_MIN_MS);
 }
 
 static void repeat_now(void *arg) {
         struct directory *d = arg;
 
-        if (d->registered && !d->stopping && !transmit(d, BEAT_TIMEOUT_MS))
+        if (d->registered && !d->stopping && !transmit(d, 0))
                 schedule(d, BEAT_INTERVAL_MIN_MS);
 }
 
@@ -232,9 +230,7 @@ void heartbeat_init(struct directory *d) {
 void heartbeat_suspend(struct directory *d) {
         timer_clear(&d->beat.timer);
         timer_clear(&d->beat.repeat);
-        if (d->beat.fetch)
-                fetch_cancel(d->beat.fetch);
-        d->beat.fetch = NULL;
+        d->beat.call = directory_call_cancel(d->beat.call);
         forget_body(d);
 }
 
@@ -248,7 +244,7 @@ void heartbeat_begin(struct directory *d) {
 void heartbeat_poke(struct directory *d) {
         uint64_t now = directory_now(d), since = now - d->beat.sent_ms;
 
-        if (!d->registered || d->stopping || d->beat.fetch || timer_armed(&d->beat.repeat) ||
+        if (!d->registered || d->stopping || d->beat.call || timer_armed(&d->beat.repeat) ||
             !d->beat.ever_sent || heartbeat_available(d) == d->beat.available)
                 return;
         schedule(d, since >= BEAT_SPACING_MS ? 0 : BEAT_SPACING_MS - since);

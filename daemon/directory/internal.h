@@ -9,12 +9,11 @@
 
 #include <iicp/directory.h>
 #include <iicp/json.h>
+#include <iicp/redirect.h>
 
 #define CONNECT_TIMEOUT_MS 3000u
-#define REGISTER_TIMEOUT_MS 20000u   /* the directory calls back meanwhile; DECISION 3 */
-#define BEAT_TIMEOUT_MS 5000u
 #define STOP_TIMEOUT_MS 2000u
-#define ANSWER_MAX ((size_t) 1024 * 1024)
+#define DIRECTORY_PATH_MAX 1024u       /* bytes behind the base, with query */
 #define REGISTER_SPACING_MS 5000u
 #define REGISTERS_PER_MINUTE 10u
 #define BEAT_INTERVAL_MS 30000u
@@ -23,7 +22,6 @@
 #define BEAT_SPACING_MS 10000u       /* between extra beats */
 #define SILENCE_MS 90000u            /* after that the directory hides the node */
 #define MINIMAL_BODY_MS 600000u      /* after a 422 on a heartbeat */
-#define BREAKER_FAILURES 5u          /* from there on no fast repetitions */
 #define MODELS_PER_CAPABILITY 64u
 #define HEALTH_MODEL_MAX 128u        /* characters, longer names are left out of a heartbeat */
 
@@ -38,7 +36,7 @@ bool name_list_same_set(const struct name_list *l, const char *const *v, size_t 
 
 /* One REGISTER from body to stored answer. */
 struct registration {
-        struct fetch *fetch;
+        struct directory_call *call;
         struct iicp_buf body;           /* holds the token: wiped */
         struct name_list models;
         char endpoint[256], digest[65], cx_key_id[IICP_CX_KEY_ID_TEXT];
@@ -48,7 +46,7 @@ struct registration {
 };
 
 struct heartbeat {
-        struct fetch *fetch;
+        struct directory_call *call;
         struct timer timer, repeat;
         struct iicp_buf body;           /* identical for the fast repetition */
         bool repeated;
@@ -64,6 +62,14 @@ struct heartbeat {
 struct directory {
         struct node *node;
         double (*uniform)(double low, double high);
+        char base[IICP_DIRECTORY_URL_MAX]; /* of all calls */
+        char base_configured[IICP_DIRECTORY_URL_MAX];
+        bool base_guessed;              /* "/api" was added to it and nothing has answered yet */
+        char replica[IICP_DIRECTORY_URL_MAX]; /* where reads go for a while, "" = base */
+        uint64_t replica_until_ms;
+        char redirect_refused[160];     /* the last one that was complained about */
+        unsigned breaker_failures;      /* of register and heartbeat, in a row */
+        uint64_t breaker_until_ms;
         bool started, stopping, left;
         bool registered;                /* our credentials are, as far as we know, valid */
         bool blocked;                   /* needs the operator */
@@ -92,7 +98,7 @@ struct directory {
         double reputation;              /* negative: unknown */
         char reputation_model[33], observed_ip[65];
         /* leaving */
-        struct fetch *leave;
+        struct directory_call *leave;
         struct iicp_buf leave_body;
         bool leave_wanted, leaving, leave_again;
         void (*leave_fn)(void *arg, bool ok);
@@ -114,6 +120,11 @@ void directory_set_why(struct directory *d, const char *fmt, ...) __attribute__(
 /* NULL, or why this node does not register. */
 const char *directory_off(const struct directory *d);
 
+/* ---- breaker.c ---- */
+void breaker_note(struct directory *d, const struct fetch_answer *a);
+bool directory_breaker_open(const struct directory *d);
+uint64_t directory_breaker_left_ms(const struct directory *d);
+
 /* ---- store.c ---- */
 /* Writes the identity on the helper thread; then, if not NULL, fn. */
 void directory_save(struct directory *d, void (*fn)(struct directory *d));
@@ -132,13 +143,34 @@ void leave_begin(struct directory *d);
 void stop_step(struct directory *d);
 
 /* ---- client.c ---- */
-struct directory_request {
-        const char *method, *path;      /* "/v1/..." */
-        struct iicp_str body;
-        bool authorized;                /* with the node's token */
-        uint64_t timeout_ms;
+enum directory_route {
+        DIRECTORY_REGISTER,
+        DIRECTORY_HEARTBEAT,
+        DIRECTORY_DEREGISTER,
+        DIRECTORY_ME,
+        DIRECTORY_NODE,          /* tail: the id */
+        DIRECTORY_KEY,
+        DIRECTORY_AWARD,
+        DIRECTORY_BALANCE,
+        DIRECTORY_SUMMARY,
+        DIRECTORY_TRANSACTIONS,  /* tail: "", "?page=2" */
+        DIRECTORY_QUOTE,         /* tail: "?intent=..." */
+        DIRECTORY_DISCOVER,      /* tail: "?intent=..." */
+        DIRECTORY_REGISTRY_NODE, /* tail: the full id */
+        DIRECTORY_STATS,
 };
-struct fetch *directory_call(struct directory *d, const struct directory_request *r, fetch_done_fn done);
+struct directory_request {
+        enum directory_route route;
+        const char *tail;               /* percent-encoded; NULL = none */
+        struct iicp_str body;           /* must live until done or cancel */
+        uint64_t timeout_ms;            /* 0 = that of the route */
+};
+/* Token, node id, time, size and redirects are the route's affair. done() is called once with the
+ * last answer, never from inside, unless the call is cancelled first. NULL: no memory, or a side
+ * call while the breaker is open. */
+struct directory_call *directory_call(struct directory *d, const struct directory_request *r,
+                                      fetch_done_fn done, void *arg);
+struct directory_call *directory_call_cancel(struct directory_call *c);
 /* The listed status with a JSON object. */
 bool directory_answer_ok(const struct fetch_answer *a, int status, struct iicp_json *ret);
 void directory_answer_error(enum iicp_directory_call call, const struct fetch_answer *a,

@@ -74,13 +74,10 @@ static bool leave_start(struct directory *d) {
         if (d->leave_body.error == 0)
                 d->leave = directory_call(
                         d,
-                        &(struct directory_request){.method = "DELETE",
-                                                    .path = "/v1/register",
+                        &(struct directory_request){.route = DIRECTORY_DEREGISTER,
                                                     .body = iicp_buf_str(&d->leave_body),
-                                                    .authorized = true,
-                                                    .timeout_ms = d->stopping ? STOP_TIMEOUT_MS
-                                                                              : BEAT_TIMEOUT_MS},
-                        on_left);
+                                                    .timeout_ms = d->stopping ? STOP_TIMEOUT_MS : 0},
+                        on_left, d);
         return d->leave != NULL;
 }
 
@@ -121,9 +118,7 @@ static void stop_over(void *arg) {
         struct directory *d = arg;
 
         heartbeat_suspend(d);
-        if (d->leave)
-                fetch_cancel(d->leave);
-        d->leave = NULL;
+        d->leave = directory_call_cancel(d->leave);
         stop_finished(d);
 }
 
@@ -137,7 +132,7 @@ void stop_step(struct directory *d) {
                 if (heartbeat_last(d))
                         return;
         }
-        if (!d->beat.fetch)
+        if (!d->beat.call)
                 stop_finished(d);
 }
 
@@ -162,9 +157,7 @@ void leave_init(struct directory *d) {
 }
 
 void leave_cancel(struct directory *d) {
-        if (d->leave)
-                fetch_cancel(d->leave);
-        d->leave = NULL;
+        d->leave = directory_call_cancel(d->leave);
         iicp_buf_free(&d->leave_body);
         timer_clear(&d->stop_timer);
 }

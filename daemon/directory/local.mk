@@ -1,5 +1,6 @@
 daemon_libiicpd_la_SOURCES += \
 	daemon/directory/body.c \
+	daemon/directory/breaker.c \
 	daemon/directory/client.c \
 	daemon/directory/directory.c \
 	daemon/directory/directory.h \

@@ -21,8 +21,7 @@
 static struct registration *registration_free(struct registration *r) {
         if (!r)
                 return NULL;
-        if (r->fetch)
-                fetch_cancel(r->fetch);
+        directory_call_cancel(r->call);
         iicp_buf_wipe(&r->body);
         name_list_free(&r->models);
         free(r);
@@ -308,7 +307,7 @@ static void refused(struct directory *d, const struct fetch_answer *a) {
 static void on_answer(void *arg, const struct fetch_answer *a) {
         struct directory *d = arg;
 
-        d->reg->fetch = NULL;
+        d->reg->call = NULL;
         iicp_buf_wipe(&d->reg->body);
         if (accepted(d, a) < 0)
                 refused(d, a);
@@ -345,15 +344,13 @@ void registration_start(struct directory *d) {
         if (r) {
                 r->without_cx = d->omit_cx;
                 if (body_register(d, r) == 0)
-                        r->fetch = directory_call(
+                        r->call = directory_call(
                                 d,
-                                &(struct directory_request){.method = "POST",
-                                                            .path = "/v1/register",
-                                                            .body = iicp_buf_str(&r->body),
-                                                            .timeout_ms = REGISTER_TIMEOUT_MS},
-                                on_answer);
+                                &(struct directory_request){.route = DIRECTORY_REGISTER,
+                                                            .body = iicp_buf_str(&r->body)},
+                                on_answer, d);
         }
-        if (!r || !r->fetch) {
+        if (!r || !r->call) {
                 registration_free(r);
                 timer_set_ms(&d->timer, REGISTER_SPACING_MS);
                 return;

@@ -23,6 +23,9 @@ enum iicp_directory_url_fault {
 IICP_API enum iicp_directory_url_fault iicp_directory_url(struct iicp_str text, bool allow_http,
                                                           char out[IICP_DIRECTORY_URL_MAX],
                                                           bool *ret_added_api);
+/* After the very first answer of a base that got its "/api" by that: a 404 that carries no error of
+ * the protocol means that the directory lives at the root. Then base is shortened. [DECISION 1] */
+IICP_API bool iicp_directory_without_api(char *base, int status, struct iicp_str body);
 /* Expected issuer: the base with one trailing "/api" removed. */
 IICP_API void iicp_directory_issuer(const char *base, char out[IICP_DIRECTORY_URL_MAX]);
 
