@@ -51,6 +51,7 @@ struct config {
         char *node_name, *region, *public_endpoint;
         bool deregister_on_stop;
         char *state_dir, *runtime_dir;
+        struct secret state_key;
         int systemd_notify;  /* 0 = no, 1 = auto */
         /* directory */
         char *directory_url; /* normalised base */
@@ -84,6 +85,7 @@ struct config {
         bool require_uuid, any_model;
         bool allow_high_risk;
         bool cx_enabled, cx_require;
+        uint64_t cx_rotate_ms;
         /* nat: what of it exists yet */
         bool allow_private;
         /* network, metrics, log, control */

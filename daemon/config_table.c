@@ -75,6 +75,10 @@ const struct config_key config_keys[] = {
         {"node", "state_dir", KIND_TEXT, AT(state_dir), .max = 4000, .check = text_path,
          .initial_text = "$STATE_DIRECTORY, else /var/lib/iicp; run by a user ~/.iicp", ENV("IICP_HOME"),
          .live = LIVE_NO, .type = "path", .help = "Identity and keys; locked while running."},
+        {"node", "state_key", KIND_SECRET, AT(state_key),
+         .initial_text = "credential state-key, if passed, else none", .credential = "state-key", .live = LIVE_NO,
+         .type = "secret",
+         .help = "32 bytes in hex or base64: identity and encryption keys are sealed on the disk with it."},
         {"node", "runtime_dir", KIND_TEXT, AT(runtime_dir), .max = 4000, .check = text_path,
          .initial_text = "$RUNTIME_DIRECTORY, else /run/iicpd; run by a user ~/.iicp/run/NAME",
          .live = LIVE_NO, .type = "path", .help = "Control socket."},
@@ -178,6 +182,9 @@ const struct config_key config_keys[] = {
          .help = "Without it official consumers stay away."},
         {"encryption", "require", KIND_BOOL, AT(cx_require), .initial = "no", .live = LIVE_YES,
          .help = "Refuse tasks in clear."},
+        {"encryption", "rotate", KIND_DURATION, AT(cx_rotate_ms), .min = 86400000, .max = 90 * 86400000ULL,
+         .initial = "80d", .live = LIVE_YES,
+         .help = "Age at which the key is replaced; the old one opens tasks for a day more."},
         {"nat", "allow_private", KIND_BOOL, AT(allow_private), .initial = "no", .live = LIVE_REGISTERS,
          .help = "Register private addresses; private directories, tests."},
         /* network, metrics, log, control */
@@ -216,12 +223,12 @@ const struct config_key config_keys[] = {
 const size_t config_n_keys = ARRAY_SIZE(config_keys);
 
 const char *const config_not_built[] = {
-        "node.public_listing", "node.identity_auto_reset", "node.state_key", "directory.key", "directory.ticket_issuers",
+        "node.public_listing", "node.identity_auto_reset", "directory.key", "directory.ticket_issuers",
         "listen.tls_cert", "listen.tls_key", "listen.native", "listen.native_port", "listen.native_strict",
         "listen.native_gzip", "listen.native_max_frame", "listen.native_max_message", "listen.native_max_buffered",
         "listen.max_native", "listen.max_native_per_source", "listen.max_native_new", "backend.experimental",
         "intents.extended", "intents.custom", "intents.capabilities", "tasks.lifecycle", "tasks.dispatch_admission",
-        "policy.manifest", "encryption.rotate", "credits.award", "credits.multiplier", "credits.model", "credits.sign",
+        "policy.manifest", "credits.award", "credits.multiplier", "credits.model", "credits.sign",
         "credits.from", "credits.until", "cip.enabled", "cip.worker", "cip.min_reputation", "cip.max_concurrent",
         "cip.max_timeout", "nat.auto", "nat.map", "nat.protocols", "nat.dual_stack", "nat.fallback",
         "nat.advertise_unverified_ipv6", "nat.declare_verified_ipv6", "nat.probe_url", "nat.echo_url", "nat.ptr_hint",

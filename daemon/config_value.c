@@ -411,6 +411,22 @@ void value_clear(const struct config_key *k, void *place) {
         }
 }
 
+static int secret_copy(const struct secret *from, struct secret *to) {
+        struct secret s = {.n = from->n};
+
+        if (from->ref && !(s.ref = strdup(from->ref)))
+                return -ENOMEM;
+        if (from->value && !(s.value = malloc(from->n + 1))) {
+                free(s.ref);
+                return -ENOMEM;
+        }
+        if (from->value)
+                memcpy(s.value, from->value, from->n + 1);
+        secret_clear(to);
+        *to = s;
+        return 0;
+}
+
 int value_copy(const struct config_key *k, const void *from, void *to) {
         char *text;
 
@@ -434,8 +450,9 @@ int value_copy(const struct config_key *k, const void *from, void *to) {
         case KIND_CHOICE:
                 *(int *) to = *(const int *) from;
                 return 0;
-        case KIND_LIST:
         case KIND_SECRET:
+                return secret_copy(from, to);
+        case KIND_LIST:
         case KIND_WINDOWS:
                 /* all of these are live */
                 break;

@@ -16,7 +16,7 @@
 
 extern char **environ;
 
-enum action { RUN, CHECK, PRINT };
+enum action { RUN, CHECK, PRINT, UNSEAL };
 
 struct arguments {
         enum action action;
@@ -35,6 +35,7 @@ static void print_help(FILE *f) {
               "      --print-config         print the effective settings and where each comes from\n"
               "      --strict               with --check-config: warnings are errors\n"
               "      --json                 with --check-config or --print-config\n"
+              "      --unseal-state         write identity and keys in clear again, with node.state_key, and end\n"
               "      --allow-core           allow core dumps; they hold keys and tasks\n"
               "      --version, --help\n\n"
               "Exit status: 0 clean stop, 1 internal failure, 2 usage, 69 cannot listen, 73 state folder\n"
@@ -48,11 +49,11 @@ static int usage(const char *program) {
 
 /* -1: go on; else the exit status. */
 static int parse_arguments(int argc, char **argv, struct arguments *a) {
-        enum { OPT_CHECK = 256, OPT_PRINT, OPT_STRICT, OPT_JSON, OPT_CORE, OPT_VERSION };
+        enum { OPT_CHECK = 256, OPT_PRINT, OPT_STRICT, OPT_JSON, OPT_CORE, OPT_UNSEAL, OPT_VERSION };
         static const struct option options[] = {
                 {"config", required_argument, NULL, 'c'}, {"check-config", optional_argument, NULL, OPT_CHECK},
                 {"print-config", no_argument, NULL, OPT_PRINT}, {"strict", no_argument, NULL, OPT_STRICT},
-                {"json", no_argument, NULL, OPT_JSON}, {"allow-core", no_argument, NULL, OPT_CORE},
+                {"json", no_argument, NULL, OPT_JSON}, {"allow-core", no_argument, NULL, OPT_CORE}, {"unseal-state", no_argument, NULL, OPT_UNSEAL},
                 {"version", no_argument, NULL, OPT_VERSION}, {"help", no_argument, NULL, 'h'}, {0}};
         int o;
 
@@ -76,6 +77,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a) {
                                 a->config_given = true;
                         }
                         break;
+                case OPT_UNSEAL: a->action = UNSEAL; break;
                 case OPT_PRINT: a->action = PRINT; break;
                 case OPT_STRICT: a->strict = true; break;
                 case OPT_JSON: a->json = true; break;
@@ -213,6 +215,31 @@ static int run(const struct config_source *source) {
         return status;
 }
 
+/* The way back from node.state_key. */
+static int unseal(const struct config_source *source) {
+        struct config_problems problems = {0};
+        struct config *c = config_load(source, &problems);
+        struct state *state = NULL;
+        char why[512] = "";
+        int r;
+
+        config_problems_print(&problems, stderr);
+        config_problems_free(&problems);
+        if (!c)
+                return EXIT_CONFIG_;
+        r = node_open_state(c, clock_wall_s(&clock_system), &state, why, sizeof why);
+        if (r == 0)
+                r = state_seal_end(state);
+        if (r < 0)
+                fprintf(stderr, "iicpd: the state is not unsealed: %s\n", *why ? why : strerror(-r));
+        else
+                printf("identity and encryption keys lie in clear in %s; take node.state_key out of the configuration\n",
+                       c->state_dir);
+        state_close(state);
+        config_free(c);
+        return r < 0 ? EXIT_STATE : 0;
+}
+
 int main(int argc, char **argv) {
         struct arguments a = {.config = CONFIG_DEFAULT};
         struct config_source source;
@@ -223,13 +250,14 @@ int main(int argc, char **argv) {
         log_setup(LOG_F_AUTO, LOG_L_INFO);
         source = (struct config_source){
                 .path = a.config, .path_required = a.config_given, .environ_ = environ,
-                .options = (char *const *) a.options, .resolve_secrets = a.action == RUN,
+                .options = (char *const *) a.options, .resolve_secrets = a.action == RUN || a.action == UNSEAL,
         };
         switch (a.action) {
         case CHECK: return check_config(&a, &source);
         case PRINT: return print_config(&a, &source);
-        case RUN: break;
+        case RUN:
+        case UNSEAL: break;
         }
         harden(a.allow_core);
-        return run(&source);
+        return a.action == UNSEAL ? unseal(&source) : run(&source);
 }

@@ -8,6 +8,8 @@
 #include "log.h"
 #include "node_life.h"
 #include "notify.h"
+#include "rotation.h"
+#include "state_seal.h"
 #include "util.h"
 
 #include <errno.h>
@@ -19,9 +21,24 @@
 #define FETCH_IDLE_MAX 1024u
 
 /* ---- start, in the order of 02 section 1 and 01 section 2.1 ---- */
+int node_open_state(const struct config *c, int64_t now_s, struct state **ret, char *why, size_t why_cap) {
+        uint8_t key[STATE_KEY];
+        int r;
+
+        if (!c->state_key.value)
+                return state_open(c->state_dir, c->node_id, now_s, ret, why, why_cap);
+        if (state_key_parse((struct iicp_str){c->state_key.value, c->state_key.n}, key) < 0) {
+                snprintf(why, why_cap, "node.state_key is no key of 32 bytes: openssl rand -hex 32 makes one");
+                return -EINVAL;
+        }
+        r = state_open_sealed(c->state_dir, c->node_id, key, now_s, ret, why, why_cap);
+        iicp_wipe(key, sizeof key);
+        return r;
+}
+
 static int start_state(struct node *n) {
         char why[512] = "";
-        int r = state_open(n->config->state_dir, n->config->node_id, clock_wall_s(n->clock), &n->state, why, sizeof why);
+        int r = node_open_state(n->config, clock_wall_s(n->clock), &n->state, why, sizeof why);
 
         if (r < 0) {
                 log_err(r == -EBUSY ? "state_locked" : "start_failed", "%s", *why ? why : strerror(-r));
@@ -99,6 +116,8 @@ static int start_rooms(struct node *n) {
                 return start_failed("no memory for the task corridor");
         if (!(n->directory = directory_new(n)))
                 return start_failed("no memory for the directory client");
+        if (!(n->rotation = rotation_new(n)))
+                return start_failed("no memory for the encryption keys");
         if (door_http_new(n, &n->http) < 0)
                 return start_failed("the HTTP door does not open");
         return 0;
@@ -151,6 +170,7 @@ int node_start(struct node *n) {
         /* Descriptors that libraries opened for themselves must not be inherited either. */
         close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
         directory_start(n->directory);
+        rotation_start(n->rotation);
         return 0;
 }
 
@@ -159,6 +179,7 @@ void node_finish(struct node *n) {
         node_life_free(n);
         n->notify = notify_free(n->notify);
         n->control = control_free(n->control);
+        n->rotation = rotation_free(n->rotation);
         n->directory = directory_free(n->directory);
         n->listener = listener_free(n->listener);
         n->http = door_http_free(n->http);
@@ -240,6 +261,7 @@ int node_reload(struct node *n, struct config_problems *problems, struct iicp_bu
         node_endpoint_find(n);
         backends_reload(n->backends);
         directory_reload(n->directory);
+        rotation_reload(n->rotation);
         config_free(old);
         say_reloaded(&changes);
         notify_reloaded(n->notify);

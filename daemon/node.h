@@ -19,6 +19,7 @@ struct listener;
 struct door_http;
 struct control;
 struct notify;
+struct rotation;
 
 /* Exit statuses of iicpd. [operator design 3.4] */
 enum {
@@ -46,6 +47,7 @@ struct node {
         struct directory *directory;
         struct control *control;
         struct notify *notify;
+        struct rotation *rotation;
         enum node_phase phase;
         uint64_t started_ms;          /* clock_mono_ms */
         struct node_life *life;       /* signals, drain and stop (node_life.h) */
@@ -55,6 +57,8 @@ struct node {
 
 /* In the order of 02 section 1. 0, or the exit status of the process after the failure was logged. */
 int node_start(struct node *n);
+/* The state directory as configured, sealed or not. -errno and a text for the operator. */
+int node_open_state(const struct config *c, int64_t now_s, struct state **ret, char *why, size_t why_cap);
 /* Frees whatever node_start made, in the opposite order. */
 void node_finish(struct node *n);
 /* As a whole or not at all (-EINVAL). report_json gets the array of changes. */

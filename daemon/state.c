@@ -4,6 +4,7 @@
 #include "keyring.h"
 #include "log.h"
 #include "state_file.h"
+#include "state_seal.h"
 #include "util.h"
 
 #include <errno.h>
@@ -17,12 +18,18 @@ struct state {
         struct identity identity;
         struct keyring keyring;
         bool rekeyed;          /* the keyring is newer than its file */
+        bool offered;          /* the pending key is in the file */
+        bool in_clear;         /* a file was read that is to be sealed */
+        bool sealed;
+        uint8_t key[STATE_KEY];
 };
 
 struct state_job {
-        int dir_fd, cx_fd;     /* borrowed from the state */
+        struct state *state;
         struct iicp_buf bytes;
         struct iicp_buf keyring; /* empty: unchanged */
+        bool has_pending;
+        bool keyring_written;
 };
 
 /* ---- identity.json ---- */
@@ -93,39 +100,68 @@ static int write_identity(const struct identity *id, struct iicp_buf *out) {
         return out->error;
 }
 
+/* What goes to the disk: the text, or its sealed form. */
+static int seal_bytes(const struct state *s, const char *name, struct iicp_buf *bytes) {
+        struct iicp_buf sealed = {0};
+        int r;
+
+        if (!s->sealed)
+                return 0;
+        r = state_seal(s->key, s->identity.node_id, name, iicp_buf_str(bytes), &sealed);
+        iicp_buf_wipe(bytes);
+        *bytes = sealed;
+        return r;
+}
+
+static int keyring_bytes(const struct state *s, struct iicp_buf *out) {
+        int r = keyring_write(&s->keyring, s->identity.node_id, out);
+
+        return r < 0 ? r : seal_bytes(s, "keyring.json", out);
+}
+
 int state_snapshot(struct state *s, struct state_job **ret) {
         struct state_job *j = calloc(1, sizeof(*j));
         int r;
 
         if (!j)
                 return -ENOMEM;
-        j->dir_fd = s->dir_fd;
-        j->cx_fd = s->cx_fd;
+        j->state = s;
         j->bytes.secret = j->keyring.secret = true;
         r = write_identity(&s->identity, &j->bytes);
+        if (r == 0)
+                r = seal_bytes(s, "identity.json", &j->bytes);
         if (r == 0 && s->rekeyed)
-                r = keyring_write(&s->keyring, s->identity.node_id, &j->keyring);
+                r = keyring_bytes(s, &j->keyring);
         if (r < 0) {
                 state_job_free(j);
                 return r;
         }
+        j->has_pending = keyring_pending(&s->keyring) != NULL;
+        s->rekeyed = false;
         *ret = j;
         return 0;
 }
 
 int state_job_write(struct state_job *j) {
         if (j->keyring.n > 0) {
-                int r = state_write_file(j->cx_fd, "keyring.json", iicp_buf_str(&j->keyring));
+                int r = state_write_file(j->state->cx_fd, "keyring.json", iicp_buf_str(&j->keyring));
 
                 if (r < 0)
                         return r;
+                j->keyring_written = true;
         }
-        return state_write_file(j->dir_fd, "identity.json", iicp_buf_str(&j->bytes));
+        return state_write_file(j->state->dir_fd, "identity.json", iicp_buf_str(&j->bytes));
 }
 
 struct state_job *state_job_free(struct state_job *j) {
         if (!j)
                 return NULL;
+        if (j->keyring.n > 0) {
+                if (!j->keyring_written)
+                        j->state->rekeyed = true; /* with the next one */
+                else if (j->has_pending && keyring_pending(&j->state->keyring))
+                        j->state->offered = true;
+        }
         iicp_buf_wipe(&j->bytes);
         iicp_buf_wipe(&j->keyring);
         free(j);
@@ -135,9 +171,48 @@ struct state_job *state_job_free(struct state_job *j) {
 int state_rekey(struct state *s, int64_t now_s) {
         int r = keyring_replace(now_s, &s->keyring);
 
-        if (r == 0)
+        if (r == 0) {
                 s->rekeyed = true;
+                s->offered = false;
+        }
         return r;
+}
+
+int state_cx_rotate(struct state *s, int64_t now_s) {
+        int r = keyring_rotate(now_s, &s->keyring);
+
+        if (r == 0) {
+                s->rekeyed = true;
+                s->offered = false;
+        }
+        return r;
+}
+
+bool state_cx_accepted(struct state *s, const char *key_id, int64_t now_s) {
+        if (keyring_promote(key_id, now_s, &s->keyring) < 0)
+                return false;
+        s->rekeyed = true;
+        s->offered = false;
+        return true;
+}
+
+bool state_cx_expire(struct state *s, int64_t now_s) {
+        if (!keyring_expire(now_s, &s->keyring))
+                return false;
+        s->rekeyed = true;
+        return true;
+}
+
+void state_cx_times(const struct state *s, int64_t now_s, struct cx_times *ret) {
+        const struct iicp_cx_private *pending = keyring_pending(&s->keyring);
+
+        *ret = (struct cx_times){
+                .created_at = s->keyring.created_at[0],
+                .not_after = s->keyring.keys[0].not_after,
+                .next_expiry_s = keyring_next_expiry(&s->keyring, now_s),
+                .pending = pending ? pending->key_id : NULL,
+                .offered = s->offered,
+        };
 }
 
 int state_save_identity(struct state *s) {
@@ -153,6 +228,29 @@ int state_save_identity(struct state *s) {
 
 /* ---- opening ---- */
 
+/* One of the two files, opened if it is sealed. */
+static int read_file(struct state *s, int dir_fd, const char *name, struct iicp_buf *bytes, char *why, size_t cap) {
+        int r = state_file_read(dir_fd, name, bytes, why, cap);
+
+        if (r < 0)
+                return r;
+        if (!state_is_sealed(iicp_buf_str(bytes))) {
+                s->in_clear = true;
+                return 0;
+        }
+        if (!s->sealed) {
+                snprintf(why, cap, "%s is sealed and there is no key: set node.state_key to the key that sealed it", name);
+                return -EKEYREJECTED;
+        }
+        r = state_unseal(s->key, name, bytes);
+        if (r == -EBADMSG) {
+                snprintf(why, cap, "%s cannot be opened with node.state_key: it was sealed with another key, or is "
+                                   "damaged; restore the key, or move the file away to start as a new node", name);
+                return -EKEYREJECTED;
+        }
+        return r;
+}
+
 static int new_identity(struct state *s, const char *configured_id) {
         s->identity = (struct identity){0};
         if (!configured_id)
@@ -165,7 +263,7 @@ static int new_identity(struct state *s, const char *configured_id) {
 
 static int open_identity(struct state *s, const char *configured_id, int64_t now_s, char *why, size_t cap) {
         _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {.secret = true};
-        int r = state_file_read(s->dir_fd, "identity.json", &bytes, why, cap);
+        int r = read_file(s, s->dir_fd, "identity.json", &bytes, why, cap);
 
         if (r < 0 && r != -ENOENT && r != -EFBIG)
                 return r;
@@ -193,7 +291,7 @@ static int new_keyring(struct state *s, int64_t now_s, char *why, size_t cap) {
         int r = keyring_make(now_s, &s->keyring);
 
         if (r == 0)
-                r = keyring_write(&s->keyring, s->identity.node_id, &bytes);
+                r = keyring_bytes(s, &bytes);
         if (r == 0)
                 r = state_write_file(s->cx_fd, "keyring.json", iicp_buf_str(&bytes));
         if (r < 0)
@@ -203,7 +301,7 @@ static int new_keyring(struct state *s, int64_t now_s, char *why, size_t cap) {
 
 static int open_keyring(struct state *s, int64_t now_s, char *why, size_t cap) {
         _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {.secret = true};
-        int r = state_file_read(s->cx_fd, "keyring.json", &bytes, why, cap);
+        int r = read_file(s, s->cx_fd, "keyring.json", &bytes, why, cap);
 
         if (r == -ENOENT)
                 return new_keyring(s, now_s, why, cap);
@@ -224,14 +322,51 @@ static int open_keyring(struct state *s, int64_t now_s, char *why, size_t cap) {
         return new_keyring(s, now_s, why, cap);
 }
 
+/* Both files, whatever is in them already. */
+static int write_both(struct state *s) {
+        s->rekeyed = true;
+        return state_save_identity(s);
+}
+
+/* What was read in clear, or before a rotation ended, is brought up to date. */
+static int after_open(struct state *s, char *why, size_t cap) {
+        int r;
+
+        s->offered = keyring_pending(&s->keyring) != NULL;
+        if (!s->sealed || !s->in_clear)
+                return 0;
+        r = write_both(s);
+        if (r < 0)
+                snprintf(why, cap, "cannot write the sealed state: %s", strerror(-r));
+        else
+                log_notice("state_sealed", "identity and encryption keys are sealed on the disk from now on: "
+                                           "keep the key of node.state_key, nothing opens them without it");
+        return r;
+}
+
+int state_seal_end(struct state *s) {
+        s->sealed = false;
+        iicp_wipe(s->key, sizeof(s->key));
+        return write_both(s);
+}
+
 int state_open(const char *dir, const char *configured_id, int64_t now_s, struct state **ret, char *why,
                size_t why_cap) {
+        return state_open_sealed(dir, configured_id, NULL, now_s, ret, why, why_cap);
+}
+
+int state_open_sealed(const char *dir, const char *configured_id, const uint8_t *key, int64_t now_s,
+                      struct state **ret, char *why, size_t why_cap) {
         struct state *s = calloc(1, sizeof(*s));
         long pid = 0;
         int r;
 
         if (!s)
                 return -ENOMEM;
+        if (key) {
+                s->sealed = true;
+                memcpy(s->key, key, sizeof(s->key));
+        }
         s->dir_fd = s->cx_fd = s->lock_fd = -1;
         r = state_dir_open(AT_FDCWD, dir, &s->dir_fd, why, why_cap);
         if (r == 0) {
@@ -247,6 +382,8 @@ int state_open(const char *dir, const char *configured_id, int64_t now_s, struct
                 r = open_identity(s, configured_id, now_s, why, why_cap);
         if (r == 0)
                 r = open_keyring(s, now_s, why, why_cap);
+        if (r == 0)
+                r = after_open(s, why, why_cap);
         if (r < 0) {
                 state_close(s);
                 return r;
@@ -280,9 +417,13 @@ const struct iicp_cx_private *state_cx_keys(const struct state *s, size_t *ret_n
 }
 
 struct iicp_str state_cx_public(const struct state *s) {
-        return iicp_buf_str(&s->keyring.public_);
+        return iicp_buf_str(s->offered ? &s->keyring.offer : &s->keyring.public_);
 }
 
 const char *state_cx_key_id(const struct state *s) {
+        return s->offered ? keyring_pending(&s->keyring)->key_id : s->keyring.keys[0].key_id;
+}
+
+const char *state_cx_current_id(const struct state *s) {
         return s->keyring.keys[0].key_id;
 }

@@ -37,6 +37,12 @@ struct state;
  * pid N", -EPERM a wrong owner or mode, -EBADMSG a CX key that does not match its public half. */
 int state_open(const char *dir, const char *configured_id, int64_t now_s, struct state **ret,
                char *why, size_t why_cap);
+/* The same with both files sealed under a key of 32 bytes (NULL: in clear). Files that lie there in
+ * clear are sealed at once. -EKEYREJECTED: they are sealed and the key is missing or another one. */
+int state_open_sealed(const char *dir, const char *configured_id, const uint8_t *key, int64_t now_s,
+                      struct state **ret, char *why, size_t why_cap);
+/* From now on in clear: writes both files. Blocks. */
+int state_seal_end(struct state *s);
 struct state *state_close(struct state *s); /* wipes */
 
 struct identity *state_identity(struct state *s);
@@ -56,9 +62,26 @@ struct state_job *state_job_free(struct state_job *j); /* wipes */
 
 /* Keys that may open envelopes now, current first. */
 const struct iicp_cx_private *state_cx_keys(const struct state *s, size_t *ret_n);
-/* Published key object, byte-stable until rotation. */
+/* Key object that a registration declares, byte-stable until rotation: that of the current key, or of
+ * the pending one as soon as that is on the disk. */
 struct iicp_str state_cx_public(const struct state *s);
 const char *state_cx_key_id(const struct state *s);
+/* Of the current key, which the directory holds. */
+const char *state_cx_current_id(const struct state *s);
+
+/* Rotation [05 section 3.4]. All of them reach the disk with the next save. */
+int state_cx_rotate(struct state *s, int64_t now_s);     /* a pending key; -EALREADY: there is one */
+/* A registration with this key was accepted: if it was the pending one, it is the current one now. true
+ * if so. */
+bool state_cx_accepted(struct state *s, const char *key_id, int64_t now_s);
+bool state_cx_expire(struct state *s, int64_t now_s);    /* true if a retired key was wiped */
+struct cx_times {
+        int64_t created_at, not_after;  /* of the current key */
+        int64_t next_expiry_s;          /* seconds until a retired key goes, -1 = none waits */
+        const char *pending;            /* its key_id, or NULL */
+        bool offered;                   /* the pending key is on the disk and in registrations */
+};
+void state_cx_times(const struct state *s, int64_t now_s, struct cx_times *ret);
 
 /* Writes bytes into `name` below dir_fd as told above. Exposed for other state files and tests. */
 int state_write_file(int dir_fd, const char *name, struct iicp_str bytes);

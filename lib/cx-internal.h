@@ -12,10 +12,6 @@ int cx_request_key(const uint8_t shared[32], const uint8_t nonce[IICP_CX_NONCE],
                    struct iicp_str intent, uint8_t ret[32]);
 int cx_response_key(const uint8_t shared[32], const uint8_t nonce[IICP_CX_NONCE], struct iicp_str task_id,
                     uint8_t ret[32]);
-int cx_seal(const uint8_t key[32], const uint8_t nonce[IICP_CX_NONCE], struct iicp_str aad,
-            struct iicp_str plain, uint8_t *out);
-int cx_unseal(const uint8_t key[32], const uint8_t nonce[IICP_CX_NONCE], struct iicp_str aad,
-              struct iicp_str sealed, uint8_t *out);
 int cx_member(const struct iicp_json *object, const char *name, void *out, size_t n);
 /* Appends the decoded encrypted_body, at least a tag long. */
 int cx_body(const struct iicp_json *object, struct iicp_buf *ret);

@@ -136,8 +136,7 @@ int cx_response_key(const uint8_t shared[32], const uint8_t nonce[IICP_CX_NONCE]
         return derive(shared, nonce, "IICP-CX-RESP-v1", task_id, IICP_STR_NONE, ret);
 }
 
-/* out holds n + IICP_CX_TAG bytes. */
-int cx_seal(const uint8_t key[32], const uint8_t nonce[IICP_CX_NONCE], struct iicp_str aad,
+int iicp_aead_seal(const uint8_t key[32], const uint8_t nonce[IICP_CX_NONCE], struct iicp_str aad,
             struct iicp_str plain, uint8_t *out) {
         _cleanup_(cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
         int n = 0, tail = 0;
@@ -152,14 +151,15 @@ int cx_seal(const uint8_t key[32], const uint8_t nonce[IICP_CX_NONCE], struct ii
         return 0;
 }
 
-/* sealed has its tag at the end; out holds sealed.n - IICP_CX_TAG bytes, wiped on failure. */
-int cx_unseal(const uint8_t key[32], const uint8_t nonce[IICP_CX_NONCE], struct iicp_str aad,
+int iicp_aead_open(const uint8_t key[32], const uint8_t nonce[IICP_CX_NONCE], struct iicp_str aad,
               struct iicp_str sealed, uint8_t *out) {
         _cleanup_(cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-        size_t body = sealed.n - IICP_CX_TAG;
+        size_t body = sealed.n < IICP_CX_TAG ? 0 : sealed.n - IICP_CX_TAG;
         uint8_t tag[IICP_CX_TAG];
         int n = 0, tail = 0;
 
+        if (sealed.n < IICP_CX_TAG)
+                return -EBADMSG;
         if (!ctx || sealed.n > INT32_MAX || aad.n > INT32_MAX)
                 return -EIO;
         memcpy(tag, sealed.p + body, sizeof(tag));

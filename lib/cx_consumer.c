@@ -115,7 +115,7 @@ int cx_seal_request_with(const struct iicp_cx_peer_key *key, struct iicp_str tas
                 return r;
         r = cx_request_key(shared, nonce, task_id, intent, k);
         if (r == 0)
-                r = cx_seal(k, nonce, iicp_buf_str(&aad), payload, sealed);
+                r = iicp_aead_seal(k, nonce, iicp_buf_str(&aad), payload, sealed);
         iicp_wipe(k, sizeof(k));
         if (r == 0) {
                 write_conf(key, pub, nonce, (struct iicp_str){(char *) sealed, payload.n + IICP_CX_TAG},
@@ -159,7 +159,7 @@ int cx_open_sealed(const struct iicp_cx_session *s, struct iicp_str task_id, con
                 return -ENOMEM;
         r = cx_response_key(s->shared, nonce, task_id, key);
         if (r == 0)
-                r = cx_unseal(key, nonce, iicp_buf_str(&aad), iicp_buf_str(&sealed), out);
+                r = iicp_aead_open(key, nonce, iicp_buf_str(&aad), iicp_buf_str(&sealed), out);
         iicp_wipe(key, sizeof(key));
         if (r < 0) {
                 iicp_buf_wipe(ret_plain);

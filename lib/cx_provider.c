@@ -51,7 +51,7 @@ static enum iicp_cx_fault open_with(const uint8_t shared[32], const uint8_t nonc
         out = (uint8_t *) iicp_buf_reserve(ret_payload, n + 1);
         if (!out || cx_request_key(shared, nonce, task_id, intent, key) < 0)
                 return IICP_CX_FAILED;
-        r = cx_unseal(key, nonce, aad, sealed, out);
+        r = iicp_aead_open(key, nonce, aad, sealed, out);
         iicp_wipe(key, sizeof(key));
         if (r < 0)
                 return r == -EBADMSG ? IICP_CX_UNDECODABLE : IICP_CX_FAILED;
@@ -116,7 +116,7 @@ int cx_seal_response_with(const struct iicp_cx_session *s, struct iicp_str task_
                 return -ENOMEM;
         r = cx_response_key(s->shared, nonce, task_id, key);
         if (r == 0)
-                r = cx_seal(key, nonce, iicp_buf_str(&aad), plaintext, sealed);
+                r = iicp_aead_seal(key, nonce, iicp_buf_str(&aad), plaintext, sealed);
         iicp_wipe(key, sizeof(key));
         if (r < 0)
                 return r;

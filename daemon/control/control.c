@@ -5,6 +5,7 @@
 #include "log.h"
 #include "mhd_loop.h"
 #include "node.h"
+#include "rotation.h"
 #include "util.h"
 
 #include <errno.h>
@@ -210,6 +211,25 @@ static unsigned post_reregister(struct call *call, struct iicp_buf *out) {
         return 200;
 }
 
+static unsigned post_rotate_key(struct call *call, struct iicp_buf *out) {
+        struct node *n = call->control->node;
+        int r;
+
+        if (n->phase == NODE_STOPPING)
+                return stopping(out);
+        audit(call, "rotate-key");
+        r = rotation_now(n->rotation);
+        if (r == -EOPNOTSUPP)
+                return fault(out, 409, "encryption_off", "encryption.enabled is no: there is no key in use",
+                             "set encryption.enabled and reload");
+        if (r < 0 && r != -EALREADY)
+                return fault(out, 500, "key_failed", "no new key could be made", "the log says why");
+        iicp_buf_puts(out, "{\"schema\":\"iicp.rotate-key/1\",\"encryption\":");
+        rotation_json(n->rotation, out);
+        iicp_buf_puts(out, "}");
+        return 200;
+}
+
 /* An outcome that was waited for: build the response, wake the connection. */
 static void control_resume(struct call *call, unsigned status, struct iicp_buf *out) {
         size_t n;
@@ -281,6 +301,7 @@ static const struct resource resources[] = {
         {"/v1/undrain", "POST", LEVEL_OPERATE, "application/json", post_undrain},
         {"/v1/reload", "POST", LEVEL_OPERATE, "application/json", post_reload},
         {"/v1/reregister", "POST", LEVEL_OPERATE, "application/json", post_reregister},
+        {"/v1/rotate-key", "POST", LEVEL_OPERATE, "application/json", post_rotate_key},
         {"/v1/deregister", "POST", LEVEL_ROOT, "application/json", post_deregister},
 };
 

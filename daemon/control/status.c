@@ -5,6 +5,7 @@
 #include "health.h"
 #include "listener.h"
 #include "node.h"
+#include "rotation.h"
 #include "util.h"
 
 #include <stdio.h>
@@ -26,7 +27,8 @@ static const char *word_of(const struct node *n, const struct health *h) {
         if (corridor_draining(n->corridor))
                 return "draining";
         if (h->readiness == HEALTH_READY)
-                return directory_state(n->directory) == DIRECTORY_BLOCKED || backends_auth_failed(n->backends)
+                return directory_state(n->directory) == DIRECTORY_BLOCKED || backends_auth_failed(n->backends) ||
+                                               rotation_overdue(n->rotation)
                                ? "degraded" : "ready";
         return h->readiness == HEALTH_DEGRADED ? "degraded" : "not ready";
 }
@@ -63,6 +65,8 @@ static void sentence_of(struct node *n, const struct health *h, char *out, size_
                 snprintf(out, cap, "no public route: %s", no_route ? no_route : "unknown");
         } else if (why[0])
                 snprintf(out, cap, "%s", why);
+        else if (rotation_overdue(n->rotation))
+                snprintf(out, cap, "the encryption key is past its end and the directory has taken no other");
         else
                 snprintf(out, cap, "%u of %u slots in use", corridor_active(n->corridor),
                          corridor_effective(n->corridor));
@@ -157,6 +161,8 @@ void status_json(struct node *n, struct iicp_buf *out) {
         backends_json(n->backends, out);
         iicp_buf_puts(out, ",\"directory\":");
         directory_json(n->directory, out);
+        iicp_buf_puts(out, ",\"encryption\":");
+        rotation_json(n->rotation, out);
         iicp_buf_puts(out, ",\"config\":{\"file\":");
         if (n->config_source.path)
                 iicp_buf_json_str(out, iicp_str(n->config_source.path));

@@ -199,6 +199,13 @@ void directory_reload(struct directory *d) {
         directory_poke(d);
 }
 
+void directory_key_rotated(struct directory *d) {
+        if (!d->started || d->stopping || d->left)
+                return;
+        directory_want(d, "a new encryption key");
+        directory_advance(d);
+}
+
 void directory_reregister(struct directory *d) {
         release(d);
         d->left = false;

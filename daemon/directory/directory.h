@@ -30,6 +30,8 @@ void directory_start(struct directory *d);
 /* Something that is declared or measured has changed (models, config, availability, drain). */
 void directory_poke(struct directory *d);
 void directory_reload(struct directory *d);
+/* A new encryption key is on the disk and wants to be published. */
+void directory_key_rotated(struct directory *d);
 void directory_reregister(struct directory *d);
 /* Last beat with available false (2 s budget), or DELETE when so configured; then fn. */
 void directory_stop(struct directory *d, void (*fn)(void *arg), void *arg);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "internal.h"
+#include "../rotation.h"
 #include "log.h"
 #include "util.h"
 
@@ -108,9 +109,12 @@ static void note_registered(struct directory *d) {
         id->registered.transport_endpoint[0] = '\0';
         snprintf(id->registered.capability_digest, sizeof id->registered.capability_digest, "%s",
                  r->digest);
-        if (!r->without_cx)
+        if (!r->without_cx) {
                 snprintf(id->registered.cx_key_id, sizeof id->registered.cx_key_id, "%s",
                          r->cx_key_id);
+                if (state_cx_accepted(d->node->state, r->cx_key_id, id->registered_at))
+                        rotation_accepted(d->node);
+        }
         name_list_free(&d->models);
         d->models = r->models;
         r->models = (struct name_list){0};
@@ -183,7 +187,7 @@ static uint64_t ownership_delay(struct directory *d, const struct iicp_directory
         uint64_t ms;
 
         if (!d->cx_omitted_before && d->node->config->cx_enabled && id->registered.cx_key_id[0] &&
-            strcmp(id->registered.cx_key_id, state_cx_key_id(d->node->state)) == 0) {
+            strcmp(id->registered.cx_key_id, state_cx_current_id(d->node->state)) == 0) {
                 d->omit_cx = d->cx_omitted_before = true;
                 return REGISTER_SPACING_MS;
         }

@@ -249,6 +249,13 @@ static int cmd_reregister(const struct options *o, int argc, char **argv) {
         return r ? r : simple_change(o, "/v1/reregister", "{}", "asked; iicpctl directory shows the outcome");
 }
 
+static int cmd_rotate_key(const struct options *o, int argc, char **argv) {
+        int r = no_more(o, argc, argv);
+
+        return r ? r : simple_change(o, "/v1/rotate-key", "{}",
+                                     "a new encryption key is made; it is used once the directory has it (iicpctl status)");
+}
+
 static int cmd_deregister(const struct options *o, int argc, char **argv) {
         json_object *body;
         int r;
@@ -296,6 +303,7 @@ static const struct command commands[] = {
         {"drain", "[--wait]", "take no new tasks, finish the running ones", cmd_drain},
         {"undrain", "", "take tasks again", cmd_undrain},
         {"reregister", "", "register at the directory again", cmd_reregister},
+        {"rotate-key", "", "replace the encryption key now; the old one opens tasks for 24 h more", cmd_rotate_key},
         {"deregister", "--yes-id ID", "leave the directory (reputation is lost)", cmd_deregister},
         {"version", "", "versions of this program and of the daemon", cmd_version},
 };

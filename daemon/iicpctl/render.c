@@ -93,6 +93,17 @@ static void backend_line(json_object *b) {
         putchar('\n');
 }
 
+/* Only what is not as usual. */
+static void encryption_line(json_object *e) {
+        if (!e)
+                return;
+        if (strcmp(text_of(e, "enabled"), "true") != 0)
+                printf("  %-10s off: official consumers stay away\n", "encryption");
+        else if (text_of(e, "pending")[0])
+                printf("  %-10s new key %s waits for the directory; %s is in use\n", "encryption", text_of(e, "pending"),
+                       text_of(e, "key_id"));
+}
+
 void render_status(const struct options *o, json_object *doc) {
         json_object *route = get(doc, "route"), *directory = get(doc, "directory"), *tasks = get(doc, "tasks");
         json_object *backends = list_of(doc, "backends");
@@ -112,6 +123,7 @@ void render_status(const struct options *o, json_object *doc) {
                "tasks", number(tasks, "active"), number(tasks, "effective_slots"), number(tasks, "success"),
                number(tasks, "error"), number(tasks, "timeout"), number(tasks, "refused"),
                took(number(tasks, "p50_ms"), p50, sizeof(p50)));
+        encryption_line(get(doc, "encryption"));
         printf("  %-10s %s; iicpd %s\n", "config",
                text_of(get(doc, "config"), "file")[0] ? text_of(get(doc, "config"), "file") : "no file, defaults",
                text_of(doc, "version"));

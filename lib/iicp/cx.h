@@ -32,6 +32,13 @@ IICP_API const char *iicp_cx_detail_code(enum iicp_cx_fault fault);
 
 IICP_API void iicp_wipe(void *p, size_t n);
 
+/* AES-256-GCM; the tag stands behind the text. out holds plain.n + IICP_CX_TAG bytes. -EIO. */
+IICP_API int iicp_aead_seal(const uint8_t key[32], const uint8_t nonce[IICP_CX_NONCE], struct iicp_str aad,
+                            struct iicp_str plain, uint8_t *out);
+/* out holds sealed.n - IICP_CX_TAG bytes, wiped on failure. -EBADMSG, -EIO. */
+IICP_API int iicp_aead_open(const uint8_t key[32], const uint8_t nonce[IICP_CX_NONCE], struct iicp_str aad,
+                            struct iicp_str sealed, uint8_t *out);
+
 /* Makes a key pair. -EIO on a failing random source or library. */
 IICP_API int iicp_cx_keygen(uint8_t priv[IICP_CX_KEY], uint8_t pub[IICP_CX_KEY]);
 IICP_API int iicp_cx_public(const uint8_t priv[IICP_CX_KEY], uint8_t pub[IICP_CX_KEY]);

@@ -360,7 +360,7 @@ static char *read_file(const char *name) {
         return text;
 }
 
-static void IICPD_05_31_private_key_must_match(void **state) {
+static void IICPD_05_07_IICPD_05_31_private_key_must_match(void **state) {
         struct state *s = open_ok("a");
         char *text, *p;
 
@@ -390,6 +390,94 @@ static void CX_NODE_01_expired_key_is_replaced(void **state) {
         state_close(s);
 }
 
+static struct state *open_with(uint8_t first, int64_t now_s) {
+        uint8_t key[32] = {first};
+        struct state *s = NULL;
+
+        why[0] = '\0';
+        if (state_open_sealed(dir, "a", key, now_s, &s, why, sizeof(why)) < 0)
+                fail_msg("state_open_sealed: %s", why);
+        return s;
+}
+
+static bool holds(const char *name, const char *text) {
+        char *got = read_file(name);
+        bool found = strstr(got, text) != NULL;
+
+        free(got);
+        return found;
+}
+
+static void IICPD_05_31_state_is_sealed_and_unsealed_again(void **state) {
+        struct state *s = open_ok("a");
+        char id[IICP_CX_KEY_ID_TEXT];
+        uint8_t wrong[32] = {9};
+
+        (void) state;
+        strcpy(state_identity(s)->node_token, "exampleNodeToken");
+        strcpy(id, state_cx_key_id(s));
+        assert_int_equal(state_save_identity(s), 0);
+        state_close(s);
+        assert_true(holds("identity.json", "exampleNodeToken"));
+        /* the first start with a key seals what is there */
+        s = open_with(1, NOW);
+        assert_string_equal(state_identity(s)->node_token, "exampleNodeToken");
+        state_close(s);
+        assert_false(holds("identity.json", "exampleNodeToken"));
+        assert_false(holds("cx/keyring.json", "private_key"));
+        assert_true(holds("cx/keyring.json", "A256GCM"));
+        /* without it, or with another one, nothing starts and nothing is moved away */
+        assert_int_equal(state_open(dir, "a", NOW, &s, why, sizeof(why)), -EKEYREJECTED);
+        assert_non_null(strstr(why, "node.state_key"));
+        assert_int_equal(state_open_sealed(dir, "a", wrong, NOW, &s, why, sizeof(why)), -EKEYREJECTED);
+        s = open_with(1, NOW);
+        assert_string_equal(state_identity(s)->node_token, "exampleNodeToken");
+        assert_string_equal(state_cx_key_id(s), id);
+        /* and the way back */
+        assert_int_equal(state_seal_end(s), 0);
+        state_close(s);
+        s = open_ok("a");
+        assert_string_equal(state_identity(s)->node_token, "exampleNodeToken");
+        assert_string_equal(state_cx_key_id(s), id);
+        state_close(s);
+}
+
+static void IICPD_05_08_a_new_key_is_offered_once_it_is_on_the_disk(void **state) {
+        struct state *s = open_ok("a");
+        char old[IICP_CX_KEY_ID_TEXT], fresh[IICP_CX_KEY_ID_TEXT];
+        struct cx_times t;
+        size_t n;
+
+        (void) state;
+        strcpy(old, state_cx_key_id(s));
+        assert_int_equal(state_cx_rotate(s, NOW), 0);
+        assert_string_equal(state_cx_key_id(s), old);
+        state_cx_keys(s, &n);
+        assert_int_equal(n, 2); /* it opens from the first moment */
+        assert_int_equal(state_save_identity(s), 0);
+        strcpy(fresh, state_cx_key_id(s));
+        assert_string_not_equal(fresh, old);
+        assert_string_equal(state_cx_current_id(s), old);
+        state_close(s);
+        /* killed before the directory answered: it is offered again */
+        s = open_ok("a");
+        assert_string_equal(state_cx_key_id(s), fresh);
+        assert_false(state_cx_accepted(s, old, NOW));
+        assert_true(state_cx_accepted(s, fresh, NOW));
+        assert_string_equal(state_cx_current_id(s), fresh);
+        state_cx_times(s, NOW, &t);
+        assert_null(t.pending);
+        assert_int_equal(t.next_expiry_s, KEYRING_RETIRED_S);
+        assert_int_equal(state_save_identity(s), 0);
+        state_close(s);
+        s = open_ok("a");
+        assert_string_equal(state_cx_current_id(s), fresh);
+        assert_true(state_cx_expire(s, NOW + KEYRING_RETIRED_S));
+        assert_int_equal(state_save_identity(s), 0);
+        state_close(s);
+        assert_false(holds("cx/keyring.json", old));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
 
 int main(void) {
@@ -408,8 +496,10 @@ int main(void) {
                 TEST(IICPD_05_04_longest_token_and_key_are_kept),
                 TEST(CX_NODE_02_another_id_gets_a_new_key_and_keeps_the_old_one_for_a_day),
                 TEST(CX_NODE_02_key_is_stable_and_belongs_to_the_node_id),
-                TEST(IICPD_05_31_private_key_must_match),
+                TEST(IICPD_05_07_IICPD_05_31_private_key_must_match),
                 TEST(CX_NODE_01_expired_key_is_replaced),
+                TEST(IICPD_05_31_state_is_sealed_and_unsealed_again),
+                TEST(IICPD_05_08_a_new_key_is_offered_once_it_is_on_the_disk),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

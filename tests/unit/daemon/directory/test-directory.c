@@ -468,7 +468,7 @@ static void field_refusal_needs_the_operator(void **state) {
         world_call("POST", "/v1/register");
 }
 
-static void lost_token_goes_once_without_key(void **state) {
+static void IICPD_05_07_lost_token_goes_once_without_key(void **state) {
         struct identity *id = state_identity(world->node.state);
         json_object *b;
 
@@ -864,7 +864,7 @@ int main(void) {
                 T(IICPD_01_54_order_of_models_declares_nothing_new),
                 T(IICPD_01_54_key_is_byte_stable),
                 T(field_refusal_needs_the_operator),
-                T(lost_token_goes_once_without_key),
+                T(IICPD_05_07_lost_token_goes_once_without_key),
                 T(another_directory_never_sees_the_token),
                 T(IICPD_01_67_first_beat_then_the_pace_asked_for),
                 T(DIR_HB_LIVE_01_challenge_is_answered),
