@@ -25,7 +25,8 @@ struct secret {
 };
 
 enum config_backend_type {
-        BACKEND_OPENAI_COMPAT, BACKEND_OLLAMA, BACKEND_VLLM, BACKEND_LLAMACPP, BACKEND_DEMO,
+        BACKEND_OPENAI_COMPAT, BACKEND_OLLAMA, BACKEND_VLLM, BACKEND_LLAMACPP, BACKEND_MESHLLM,
+        BACKEND_ANTHROPIC, BACKEND_DEMO,
 };
 
 struct config_backend {
@@ -37,6 +38,7 @@ struct config_backend {
         struct secret api_key;
         unsigned max_concurrent; /* 0 = limits.max_concurrent */
         bool allow_remote_media;
+        bool experimental;   /* meshllm: the model "mesh" */
         int tls_min;         /* 12 or 13 */
         struct config_origin *origins;
 };

@@ -50,6 +50,8 @@ static const char *default_url(int type) {
         switch ((enum config_backend_type) type) {
         case BACKEND_VLLM: return "http://localhost:8000";
         case BACKEND_LLAMACPP: return "http://localhost:8080";
+        case BACKEND_MESHLLM: return "http://localhost:9337";
+        case BACKEND_ANTHROPIC: return "https://api.anthropic.com";
         case BACKEND_DEMO: return NULL;
         case BACKEND_OPENAI_COMPAT:
         case BACKEND_OLLAMA: break;
@@ -58,6 +60,8 @@ static const char *default_url(int type) {
 }
 
 static void derive_backends(struct config *c) {
+        const struct config_key *media = key_find("backend", "allow_remote_media");
+
         if (!c->n_backends) {
                 struct config_backend *b = &c->backends[0];
 
@@ -68,8 +72,14 @@ static void derive_backends(struct config *c) {
                 if (b->name && b->origins)
                         c->n_backends = 1;
         }
-        for (size_t i = 0; i < c->n_backends; i++)
-                set_text(&c->backends[i].url, default_url(c->backends[i].type));
+        for (size_t i = 0; i < c->n_backends; i++) {
+                struct config_backend *b = &c->backends[i];
+
+                set_text(&b->url, default_url(b->type));
+                /* It fetches from its own network, not from the operator's. */
+                if (b->type == BACKEND_ANTHROPIC && key_origin(media, c, b)->from == FROM_DEFAULT)
+                        b->allow_remote_media = true;
+        }
 }
 
 /* Secrets that the service manager passes need no key. */
@@ -177,6 +187,12 @@ static void check_backends(const struct config *c, struct config_problems *p) {
 
                         problem_add(p, CONFIG_WARNING, &place,
                                     "backend '%s' is a demo: it registers only at a directory on loopback", b->name);
+                }
+                if (b->experimental && b->type != BACKEND_MESHLLM) {
+                        struct problem_place place = place_of(c, b, "backend", "experimental");
+
+                        problem_add(p, CONFIG_WARNING, &place,
+                                    "backend '%s' is no meshllm: experimental has no effect", b->name);
                 }
                 if (b->type == BACKEND_DEMO && b->url) {
                         struct problem_place place = place_of(c, b, "backend", "url");

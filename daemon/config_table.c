@@ -17,8 +17,8 @@
 static const struct config_choice notify_words[] = {{"no", 0}, {"auto", 1}, {0}};
 static const struct config_choice type_words[] = {
         {"openai_compat", BACKEND_OPENAI_COMPAT}, {"ollama", BACKEND_OLLAMA}, {"vllm", BACKEND_VLLM},
-        {"llamacpp", BACKEND_LLAMACPP}, {"demo", BACKEND_DEMO}, {"meshllm", CHOICE_NOT_BUILT},
-        {"anthropic", CHOICE_NOT_BUILT}, {0}};
+        {"llamacpp", BACKEND_LLAMACPP}, {"demo", BACKEND_DEMO}, {"meshllm", BACKEND_MESHLLM},
+        {"anthropic", BACKEND_ANTHROPIC}, {0}};
 static const struct config_choice tls_words[] = {{"1.2", 12}, {"1.3", 13}, {0}};
 static const struct config_choice auth_words[] = {{"open", AUTH_OPEN}, {"required", AUTH_REQUIRED}, {0}};
 static const struct config_choice level_words[] = {
@@ -90,7 +90,7 @@ const struct config_key config_keys[] = {
          ENV("IICP_BACKEND_TYPE"), .live = LIVE_REGISTERS,
          .help = "What the server speaks. demo answers fixed text without a server and registers only at a directory on loopback."},
         {"backend", "url", KIND_TEXT, AT_BACKEND(url), .max = 255, .check = text_backend_url,
-         .initial_text = "of the type: http://localhost:11434, vllm 8000, llamacpp 8080", ENV("IICP_BACKEND_URL"),
+         .initial_text = "of the type: http://localhost:11434, vllm 8000, llamacpp 8080, meshllm 9337, anthropic https://api.anthropic.com", ENV("IICP_BACKEND_URL"),
          .live = LIVE_REGISTERS, .type = "URL", .help = "Where the server is, with or without /v1 at the end."},
         {"backend", "model", KIND_TEXT, AT_BACKEND(model), .max = 255, .check = text_model,
          .initial_text = "first of the server's list", ENV("IICP_BACKEND_MODEL"), .live = LIVE_REGISTERS, .type = "text",
@@ -103,10 +103,13 @@ const struct config_key config_keys[] = {
          .help = "Key of the server."},
         {"backend", "max_concurrent", KIND_NUMBER, AT_BACKEND(max_concurrent), .min = 1, .max = 65536,
          .initial_text = "limits.max_concurrent", .live = LIVE_YES, .help = "Slots of this backend."},
-        {"backend", "allow_remote_media", KIND_BOOL, AT_BACKEND(allow_remote_media), .initial = "no", .live = LIVE_YES,
+        {"backend", "allow_remote_media", KIND_BOOL, AT_BACKEND(allow_remote_media),
+         .initial_text = "no; anthropic yes", .live = LIVE_YES,
          .help = "Pass on http URLs of images and audio for the server to fetch."},
         {"backend", "tls_min", KIND_CHOICE, AT_BACKEND(tls_min), .choices = tls_words, .initial = "1.3", .live = LIVE_YES,
          .help = "Oldest TLS towards an https server."},
+        {"backend", "experimental", KIND_BOOL, AT_BACKEND(experimental), .initial = "no", ENV("IICP_EXPERIMENTAL"),
+         .live = LIVE_REGISTERS, .help = "meshllm: serve its model mesh, which is never listed."},
         /* limits */
         {"limits", "max_concurrent", KIND_NUMBER, AT(max_concurrent), .min = 1, .max = 65536, .initial = "4",
          ENV("IICP_MAX_CONCURRENT"), .live = LIVE_REGISTERS, .help = "Tasks at once; declared as at most 256."},
@@ -226,7 +229,7 @@ const char *const config_not_built[] = {
         "node.public_listing", "node.identity_auto_reset", "directory.key", "directory.ticket_issuers",
         "listen.tls_cert", "listen.tls_key", "listen.native", "listen.native_port", "listen.native_strict",
         "listen.native_gzip", "listen.native_max_frame", "listen.native_max_message", "listen.native_max_buffered",
-        "listen.max_native", "listen.max_native_per_source", "listen.max_native_new", "backend.experimental",
+        "listen.max_native", "listen.max_native_per_source", "listen.max_native_new",
         "intents.extended", "intents.custom", "intents.capabilities", "tasks.lifecycle", "tasks.dispatch_admission",
         "policy.manifest", "credits.award", "credits.multiplier", "credits.model", "credits.sign",
         "credits.from", "credits.until", "cip.enabled", "cip.worker", "cip.min_reputation", "cip.max_concurrent",
@@ -275,7 +278,7 @@ const struct config_foreign_name config_foreign_names[] = {
         {"IICP_PROXY_CIP_*", FOREIGN_WARNED, "what it belongs to is not built"},
         {"IICP_MCP_*", FOREIGN_WARNED, "what it belongs to is not built"},
         /* keys of the contract that have no effect in this build */
-        {"IICP_DISABLE_NATIVE_TRANSPORT", FOREIGN_IGNORED, LATER}, {"IICP_EXPERIMENTAL", FOREIGN_NOT_BUILT, LATER},
+        {"IICP_DISABLE_NATIVE_TRANSPORT", FOREIGN_IGNORED, LATER}, 
         {"IICP_POLICY_MANIFEST_FILE", FOREIGN_NOT_BUILT, LATER}, {"IICP_CIP_ALLOW_WORKER", FOREIGN_NOT_BUILT, LATER},
         {"IICP_AUTO_DETECT_NAT", FOREIGN_NOT_BUILT, LATER}, {"IICP_SKIP_UPNP", FOREIGN_IGNORED, LATER},
         {"IICP_EXTERNAL_IP_PROBE_URL", FOREIGN_NOT_BUILT, LATER}, {"IICP_TUNNEL", FOREIGN_NOT_BUILT, LATER},

@@ -29,7 +29,6 @@ struct config_choice {
         const char *word;
         int value;
 };
-#define CHOICE_NOT_BUILT (-1) /* a word of the contract that this build does not have yet */
 
 /* What is wrong with a value, and where in it. */
 struct config_fault {

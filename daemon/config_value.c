@@ -84,8 +84,7 @@ void value_range(const struct config_key *k, struct iicp_buf *out) {
                 duration_print(k->max, out);
         }
         for (const struct config_choice *c = k->choices; k->kind == KIND_CHOICE && c->word; c++)
-                if (c->value != CHOICE_NOT_BUILT)
-                        iicp_buf_printf(out, "%s%s", out->n ? "/" : "", c->word);
+                iicp_buf_printf(out, "%s%s", out->n ? "/" : "", c->word);
         if (k->kind == KIND_TEXT && k->max)
                 iicp_buf_printf(out, "at most %llu characters", (unsigned long long) k->max);
 }
@@ -187,10 +186,6 @@ static bool parse_choice(const struct config_key *k, const char *text, int *plac
         for (const struct config_choice *c = k->choices; c->word; c++) {
                 if (strcmp(text, c->word) != 0)
                         continue;
-                if (c->value == CHOICE_NOT_BUILT) {
-                        snprintf(f->text, sizeof f->text, "'%s' is known, but this build does not have it yet", text);
-                        return false;
-                }
                 *place = c->value;
                 return true;
         }

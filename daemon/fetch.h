@@ -39,8 +39,9 @@ struct fetch_request {
         const char *proxy;           /* NULL = none */
         int tls_min;                 /* 12 or 13; 0 = 13 */
         /* Streams: called for each piece of a 2xx body instead of collecting it; false aborts
-         * (FETCH_PROTOCOL). May be NULL. */
+         * (FETCH_PROTOCOL). May be NULL. It may cancel this fetch. */
         bool (*on_data)(void *arg, struct iicp_str piece);
+        size_t max_stream;           /* bytes given to on_data; 0 = max_answer */
 };
 
 struct fetch_answer {

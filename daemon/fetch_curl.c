@@ -23,7 +23,7 @@ struct transfer {
         void *arg;
         bool (*on_data)(void *arg, struct iicp_str piece);
         struct iicp_buf body;
-        size_t max_answer, received, header_bytes;
+        size_t max_answer, max_stream, received, header_bytes;
         uint64_t timeout_ms;
         enum fetch_error error; /* our own reason for an abort, FETCH_OK otherwise */
         int status;
@@ -71,16 +71,18 @@ static void list_take(struct transfer *f) {
 static size_t on_body(char *p, size_t size, size_t n, void *arg) {
         struct transfer *f = arg;
 
+        bool stream = f->on_data && f->status >= 200 && f->status < 300;
+
         n *= size;
         f->any_byte = true;
         if (f->cancelled)
                 return CURL_WRITEFUNC_ERROR;
-        if (n > f->max_answer - f->received) {
+        if (n > (stream ? f->max_stream : f->max_answer) - f->received) {
                 f->error = FETCH_TOO_LARGE;
                 return CURL_WRITEFUNC_ERROR;
         }
         f->received += n;
-        if (f->on_data && f->status >= 200 && f->status < 300) {
+        if (stream) {
                 if (!f->on_data(f->arg, (struct iicp_str){p, n})) {
                         f->error = FETCH_PROTOCOL;
                         return CURL_WRITEFUNC_ERROR;
@@ -553,6 +555,7 @@ struct fetch *fetch_curl_start(struct curl_pool *p, const struct fetch_request *
         f->on_data = r->on_data;
         f->body = (struct iicp_buf){.max = r->max_answer, .secret = true};
         f->max_answer = r->max_answer;
+        f->max_stream = r->max_stream ? r->max_stream : r->max_answer;
         f->timeout_ms = r->timeout_ms;
         f->received = f->header_bytes = 0;
         f->error = FETCH_OK;

@@ -530,6 +530,8 @@ struct fetch *fetch_plain_start(struct plain_pool *p, const struct plain_target 
         f->connect_timeout_ms = r->connect_timeout_ms ? r->connect_timeout_ms : UINT64_MAX;
         f->head.secret = true; /* it may hold a key */
         reader_init(&f->reader, r->max_answer, r->on_data ? on_piece : NULL, f);
+        if (r->max_stream)
+                f->reader.max_stream = r->max_stream;
         timer_init(&f->timer, p->loop, on_time, f);
         f->next = p->running;
         f->link = &p->running;

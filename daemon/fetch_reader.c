@@ -21,6 +21,7 @@ struct framing {
 void reader_init(struct reader *r, size_t max_answer, bool (*on_data)(void *arg, struct iicp_str piece), void *arg) {
         *r = (struct reader){
                 .max_answer = max_answer,
+                .max_stream = max_answer,
                 .on_data = on_data,
                 .arg = arg,
                 .head = {.max = FETCH_HEADERS_MAX + 1},
@@ -34,8 +35,11 @@ void reader_done(struct reader *r) {
 }
 
 void reader_restart(struct reader *r) {
+        size_t max_stream = r->max_stream;
+
         reader_done(r);
         reader_init(r, r->max_answer, r->on_data, r->arg);
+        r->max_stream = max_stream;
 }
 
 /* ---- head ---- */
@@ -158,6 +162,14 @@ static struct iicp_str take_line(struct iicp_str *rest) {
         return l;
 }
 
+static bool streams(const struct reader *r) {
+        return r->on_data && r->status >= 200 && r->status < 300;
+}
+
+static size_t room(const struct reader *r) {
+        return streams(r) ? r->max_stream : r->max_answer;
+}
+
 static enum fetch_error body_begins(struct reader *r, const struct framing *f) {
         bool none = r->status == 204 || r->status == 304;
 
@@ -170,11 +182,11 @@ static enum fetch_error body_begins(struct reader *r, const struct framing *f) {
         else if (f->chunked)
                 r->state = READER_CHUNK_SIZE;
         else if (f->has_length) {
-                if (f->length > r->max_answer)
+                if (f->length > room(r))
                         return FETCH_TOO_LARGE;
                 r->left = f->length;
                 r->state = READER_LENGTH;
-                if (!r->on_data)
+                if (!streams(r))
                         iicp_buf_reserve(&r->body, (size_t) MIN(f->length, (uint64_t) BODY_FIRST));
         } else {
                 r->keep = false;
@@ -217,9 +229,9 @@ static size_t head_length(const struct iicp_buf *b, size_t from) {
 }
 
 static enum fetch_error feed_head(struct reader *r, const char *p, size_t n, size_t *used) {
-        size_t had = r->head.n, room = FETCH_HEADERS_MAX - r->header_bytes - had, length;
+        size_t had = r->head.n, left = FETCH_HEADERS_MAX - r->header_bytes - had, length;
 
-        n = MIN(n, room);
+        n = MIN(n, left);
         if (had == 0)
                 iicp_buf_reserve(&r->head, HEAD_FIRST);
         iicp_buf_add(&r->head, p, n);
@@ -230,7 +242,7 @@ static enum fetch_error feed_head(struct reader *r, const char *p, size_t n, siz
         length = head_length(&r->head, had > 2 ? had - 2 : 0);
         if (!length) {
                 *used = n;
-                return n == room ? FETCH_PROTOCOL : FETCH_OK;
+                return n == left ? FETCH_PROTOCOL : FETCH_OK;
         }
         *used = length - had;
         r->head.n = length;
@@ -240,10 +252,10 @@ static enum fetch_error feed_head(struct reader *r, const char *p, size_t n, siz
 /* ---- body ---- */
 
 static enum fetch_error take(struct reader *r, const char *p, size_t n) {
-        if (n > r->max_answer - r->received)
+        if (n > room(r) - r->received)
                 return FETCH_TOO_LARGE;
         r->received += n;
-        if (r->on_data && r->status >= 200 && r->status < 300)
+        if (streams(r))
                 return r->on_data(r->arg, (struct iicp_str){p, n}) ? FETCH_OK : FETCH_PROTOCOL;
         iicp_buf_add(&r->body, p, n);
         if (r->body.error)

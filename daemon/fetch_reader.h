@@ -22,7 +22,7 @@ enum reader_state {
 
 struct reader {
         enum reader_state state;
-        size_t max_answer, received, header_bytes;
+        size_t max_answer, max_stream, received, header_bytes;
         bool (*on_data)(void *arg, struct iicp_str piece); /* NULL: collect */
         void *arg;
         int status;
@@ -36,7 +36,7 @@ struct reader {
 };
 
 void reader_init(struct reader *r, size_t max_answer, bool (*on_data)(void *arg, struct iicp_str piece), void *arg);
-void reader_done(struct reader *r);
+void reader_done(struct reader *r); /* max_stream: set it after init, if it is another one */
 /* Forgets all that came, for a second try. */
 void reader_restart(struct reader *r);
 /* Takes bytes until the answer is complete (r->state); bytes after that are left: *ret_used. */

@@ -1,36 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "internal.h"
+#include "assemble.h"
 #include "util.h"
 
-/* Strings are joined as they stand in the events, escapes and all: each event is valid JSON by
- * itself, so the join of two string bodies is one too. [02 sections 10.8, 10.10 rules 3, 4, 10] */
-
-#define LINE_MAX_ ((size_t) 1024 * 1024)
-#define TOOL_CALLS_MAX 128
-
-struct tool_call {
-        bool used;
-        struct iicp_buf id, name, arguments;
-};
-
-struct assemble {
-        enum iicp_intent_kind kind;
-        enum assemble_result fault;
-        bool plain;     /* the server answered whole after all */
-        bool begun, done, finished, has_reasoning;
-        size_t total;   /* bytes kept, all together */
-        struct iicp_buf line, content, reasoning, finish, usage, id, model, created, out;
-        struct tool_call calls[TOOL_CALLS_MAX];
-        size_t n_calls;
-};
-
-struct assemble *assemble_new(enum iicp_intent_kind kind) {
+struct assemble *assemble_new(enum iicp_intent_kind kind, enum assemble_form form, bool wants_text) {
         struct assemble *a = calloc(1, sizeof *a);
 
         if (!a)
                 return NULL;
         a->kind = kind;
-        a->line = (struct iicp_buf){.max = BACKEND_ANSWER_MAX, .secret = true};
+        a->form = form;
+        a->wants_text = wants_text;
+        a->input_tokens = a->output_tokens = -1;
+        sse_init(&a->sse);
+        a->text = (struct iicp_buf){.max = SSE_LINE_MAX, .secret = true};
+        a->whole = (struct iicp_buf){.max = BACKEND_ANSWER_MAX, .secret = true};
         a->content.secret = a->reasoning.secret = a->out.secret = true;
         a->out.max = BACKEND_ANSWER_MAX;
         return a;
@@ -39,7 +22,9 @@ struct assemble *assemble_new(enum iicp_intent_kind kind) {
 struct assemble *assemble_free(struct assemble *a) {
         if (!a)
                 return NULL;
-        iicp_buf_wipe(&a->line);
+        sse_done(&a->sse);
+        iicp_buf_wipe(&a->text);
+        iicp_buf_wipe(&a->whole);
         iicp_buf_wipe(&a->content);
         iicp_buf_wipe(&a->reasoning);
         iicp_buf_wipe(&a->out);
@@ -53,165 +38,108 @@ struct assemble *assemble_free(struct assemble *a) {
                 iicp_buf_free(&a->calls[i].name);
                 iicp_buf_wipe(&a->calls[i].arguments);
         }
+        free(a->calls);
         free(a);
         return NULL;
 }
 
-static bool fail(struct assemble *a, enum assemble_result why) {
+/* ---- what the forms use ---- */
+
+bool assemble_fail(struct assemble *a, enum assemble_result why) {
         if (a->fault == ASSEMBLE_OK)
                 a->fault = why;
         return false;
 }
 
-static bool append(struct assemble *a, struct iicp_buf *to, struct iicp_str text) {
+bool assemble_append(struct assemble *a, struct iicp_buf *to, struct iicp_str text) {
         a->total += text.n;
         if (a->total > BACKEND_ANSWER_MAX)
-                return fail(a, ASSEMBLE_INVALID);
+                return assemble_fail(a, ASSEMBLE_INVALID);
         iicp_buf_add_str(to, text);
-        return to->error == 0 || fail(a, ASSEMBLE_INVALID);
+        return to->error == 0 || assemble_fail(a, ASSEMBLE_INVALID);
 }
 
-/* The first one that came stays. */
-static bool keep_first(struct assemble *a, struct iicp_buf *to, const struct iicp_json *v, enum iicp_json_type type) {
-        return to->n > 0 || v->type != type || append(a, to, v->text);
+bool assemble_replace(struct assemble *a, struct iicp_buf *to, struct iicp_str text) {
+        a->total -= to->n;
+        to->n = 0;
+        return assemble_append(a, to, text);
 }
 
-static bool append_member(struct assemble *a, struct iicp_buf *to, const struct iicp_json *of, const char *name) {
-        struct iicp_json v = iicp_json_get(of, name);
-
-        return v.type != IICP_JSON_STRING || append(a, to, v.text);
+bool assemble_first(struct assemble *a, struct iicp_buf *to, const struct iicp_json *v, enum iicp_json_type type) {
+        return to->n > 0 || v->type != type || assemble_append(a, to, v->text);
 }
 
-static bool take_call(struct assemble *a, const struct iicp_json *delta) {
-        struct iicp_json index = iicp_json_get(delta, "index"), function = iicp_json_get(delta, "function");
-        struct iicp_json id = iicp_json_get(delta, "id"), name = iicp_json_get(&function, "name");
-        int64_t i = (int64_t) a->n_calls;
-        struct tool_call *c;
-
-        if (index.type == IICP_JSON_NUMBER && iicp_json_int(&index, &i) < 0)
-                return fail(a, ASSEMBLE_INVALID);
-        if (i < 0 || i >= TOOL_CALLS_MAX)
-                return fail(a, ASSEMBLE_INVALID);
-        c = &a->calls[i];
-        c->used = true;
-        c->arguments.secret = true;
-        a->n_calls = MAX(a->n_calls, (size_t) i + 1);
-        return keep_first(a, &c->id, &id, IICP_JSON_STRING) && keep_first(a, &c->name, &name, IICP_JSON_STRING) &&
-               append_member(a, &c->arguments, &function, "arguments");
-}
-
-static bool take_delta(struct assemble *a, const struct iicp_json *delta) {
-        struct iicp_json calls = iicp_json_get(delta, "tool_calls"), call;
-        struct iicp_json reasoning = iicp_json_get(delta, "reasoning_content");
-        struct iicp_json_iter it;
-
-        if (reasoning.type == IICP_JSON_STRING)
-                a->has_reasoning = true;
-        if (!append_member(a, &a->content, delta, "content") ||
-            !append_member(a, &a->reasoning, delta, "reasoning_content"))
-                return false;
-        if (calls.type != IICP_JSON_ARRAY)
+bool assemble_content(struct assemble *a, const struct iicp_json *string) {
+        if (string->type != IICP_JSON_STRING)
                 return true;
-        iicp_json_iter_init(&it, &calls);
-        while (iicp_json_next(&it, NULL, &call))
-                if (!take_call(a, &call))
-                        return false;
-        return true;
+        if (!assemble_append(a, &a->content, string->text))
+                return false;
+        return !a->wants_text || iicp_json_decode(string, &a->text) == 0 || assemble_fail(a, ASSEMBLE_INVALID);
 }
 
-static bool take_choice(struct assemble *a, const struct iicp_json *choice) {
-        struct iicp_json finish = iicp_json_get(choice, "finish_reason");
-        struct iicp_json delta = iicp_json_get(choice, "delta");
+/* ---- in ---- */
 
-        if (finish.type == IICP_JSON_STRING) {
-                a->finished = true;
-                a->finish.n = 0;
-                if (!append(a, &a->finish, finish.text))
-                        return false;
-        }
-        if (a->kind == IICP_INTENT_COMPLETION)
-                return append_member(a, &a->content, choice, "text");
-        return delta.type != IICP_JSON_OBJECT || take_delta(a, &delta);
-}
+static bool take_data(struct assemble *a, struct iicp_str data) {
+        struct iicp_json top, error;
 
-static bool take_event(struct assemble *a, struct iicp_str text) {
-        struct iicp_json top, choices, choice, usage, v;
-        struct iicp_json_iter it;
-
-        if (iicp_json_scan(text, NULL, NULL, &top) < 0 || top.type != IICP_JSON_OBJECT)
-                return fail(a, ASSEMBLE_INVALID);
-        v = iicp_json_get(&top, "error");
-        if (v.type != IICP_JSON_NONE && v.type != IICP_JSON_NULL)
-                return fail(a, ASSEMBLE_FAILED);
-        v = iicp_json_get(&top, "id");
-        if (!keep_first(a, &a->id, &v, IICP_JSON_STRING))
-                return false;
-        v = iicp_json_get(&top, "model");
-        if (!keep_first(a, &a->model, &v, IICP_JSON_STRING))
-                return false;
-        v = iicp_json_get(&top, "created");
-        if (!keep_first(a, &a->created, &v, IICP_JSON_NUMBER))
-                return false;
-        usage = iicp_json_get(&top, "usage");
-        if (usage.type == IICP_JSON_OBJECT) {
-                a->usage.n = 0;
-                if (!append(a, &a->usage, usage.text))
-                        return false;
-        }
-        choices = iicp_json_get(&top, "choices");
-        if (choices.type != IICP_JSON_ARRAY)
+        /* What comes after the end mark is not part of the stream. */
+        if (a->done)
                 return true;
-        iicp_json_iter_init(&it, &choices);
-        return !iicp_json_next(&it, NULL, &choice) || take_choice(a, &choice);
-}
-
-static bool take_line(struct assemble *a, struct iicp_str line) {
-        if (line.n && line.p[line.n - 1] == '\r')
-                line.n--;
-        if (line.n < 5 || memcmp(line.p, "data:", 5) != 0)
-                return true;
-        line.p += 5;
-        line.n -= 5;
-        while (line.n && *line.p == ' ') {
-                line.p++;
-                line.n--;
-        }
-        if (iicp_str_is(line, "[DONE]")) {
+        if (iicp_str_is(data, "[DONE]")) {
                 a->done = true;
                 return true;
         }
-        /* What comes after the end mark is not part of the stream. */
-        return a->done || take_event(a, line);
+        if (iicp_json_scan(data, NULL, NULL, &top) < 0 || top.type != IICP_JSON_OBJECT)
+                return assemble_fail(a, ASSEMBLE_INVALID);
+        error = iicp_json_get(&top, "error");
+        if (error.type != IICP_JSON_NONE && error.type != IICP_JSON_NULL)
+                return assemble_fail(a, ASSEMBLE_FAILED);
+        return a->form == FORM_MESSAGES ? assemble_messages_event(a, &top) : assemble_openai_event(a, &top);
 }
 
-bool assemble_feed(struct assemble *a, struct iicp_str piece) {
+static enum assemble_step take_whole(struct assemble *a, struct iicp_str *piece) {
+        iicp_buf_add_str(&a->whole, *piece);
+        piece->n = 0;
+        if (a->whole.error == 0)
+                return ASSEMBLE_MORE;
+        assemble_fail(a, ASSEMBLE_INVALID);
+        return ASSEMBLE_STOP;
+}
+
+enum assemble_step assemble_next(struct assemble *a, struct iicp_str *piece, struct iicp_str *ret_text) {
+        struct iicp_str data;
+
         if (a->fault != ASSEMBLE_OK)
-                return false;
-        if (!a->begun && piece.n) {
+                return ASSEMBLE_STOP;
+        if (!a->begun && piece->n) {
                 a->begun = true;
-                a->plain = *piece.p == '{';
+                a->plain = *piece->p == '{';
         }
-        while (!a->plain && piece.n) {
-                const char *end = memchr(piece.p, '\n', piece.n);
-                struct iicp_str part = {piece.p, end ? (size_t) (end - piece.p) : piece.n};
-
-                if (part.n > LINE_MAX_ - MIN(a->line.n, LINE_MAX_))
-                        return fail(a, ASSEMBLE_INVALID);
-                if (!end || a->line.n)
-                        iicp_buf_add_str(&a->line, part);
-                if (a->line.error)
-                        return fail(a, ASSEMBLE_INVALID);
-                if (!end)
-                        return true;
-                if (!take_line(a, a->line.n ? iicp_buf_str(&a->line) : part))
-                        return false;
-                a->line.n = 0;
-                piece.n -= part.n + 1;
-                piece.p = end + 1;
+        if (a->plain)
+                return take_whole(a, piece);
+        for (;;) {
+                if (a->text.n)
+                        explicit_bzero(a->text.p, a->text.n);
+                a->text.n = 0;
+                switch (sse_next(&a->sse, piece, &data)) {
+                case SSE_MORE:
+                        return ASSEMBLE_MORE;
+                case SSE_FAULT:
+                        assemble_fail(a, ASSEMBLE_INVALID);
+                        return ASSEMBLE_STOP;
+                case SSE_DATA:
+                        break;
+                }
+                if (!take_data(a, data))
+                        return ASSEMBLE_STOP;
+                if (a->text.n) {
+                        *ret_text = iicp_buf_str(&a->text);
+                        return ASSEMBLE_TEXT;
+                }
         }
-        iicp_buf_add_str(&a->line, piece);
-        return a->line.error == 0 || fail(a, ASSEMBLE_INVALID);
 }
+
+/* ---- out ---- */
 
 static void put_string(struct iicp_buf *out, const char *name, const struct iicp_buf *raw) {
         iicp_buf_printf(out, "\"%s\":\"", name);
@@ -285,13 +213,14 @@ static void write_answer(struct assemble *a) {
 }
 
 enum assemble_result assemble_end(struct assemble *a, struct iicp_str *ret) {
-        /* A last line without its end still counts. */
-        if (a->fault == ASSEMBLE_OK && !a->plain && a->line.n)
-                take_line(a, iicp_buf_str(&a->line));
+        struct iicp_str data;
+
+        if (a->fault == ASSEMBLE_OK && !a->plain && sse_last(&a->sse, &data) == SSE_DATA)
+                take_data(a, data);
         if (a->fault != ASSEMBLE_OK)
                 return a->fault;
         if (a->plain) {
-                *ret = iicp_buf_str(&a->line);
+                *ret = iicp_buf_str(&a->whole);
                 return ASSEMBLE_OK;
         }
         if (!a->finished)

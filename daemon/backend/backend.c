@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "assemble.h"
 #include "internal.h"
 #include "../log.h"
 #include "../node.h"
 #include "util.h"
+
+#include <errno.h>
+#include <iicp/uuid.h>
 
 /* One backend: its calls, and what contact with the server teaches. [02 sections 10.5, 10.6] */
 
@@ -20,6 +24,7 @@ const char *flavour_name(enum flavour f) {
         static const char *const names[] = {
                 [FLAVOUR_UNKNOWN] = "custom", [FLAVOUR_CUSTOM] = "custom",     [FLAVOUR_OLLAMA] = "ollama",
                 [FLAVOUR_VLLM] = "vllm",      [FLAVOUR_LLAMACPP] = "llamacpp", [FLAVOUR_LMSTUDIO] = "lmstudio",
+                [FLAVOUR_MESHLLM] = "meshllm", [FLAVOUR_ANTHROPIC] = "anthropic",
         };
 
         return names[f];
@@ -31,6 +36,10 @@ struct iicp_str backend_model(const struct backend *b) {
         return b->configured ? iicp_str(b->configured) : IICP_STR_NONE;
 }
 
+bool backend_has_model(const struct backend *b, struct iicp_str model) {
+        return !model.p || model_list_find(b->registered, model) || (b->mesh && iicp_str_is(model, MESH_MODEL));
+}
+
 /* llama.cpp does not refuse, it stalls: never more at once than it has slots, and one until it told
  * how many. [02 section 10.10 rule 5] */
 unsigned backend_slots(const struct backend *b) {
@@ -40,6 +49,25 @@ unsigned backend_slots(const struct backend *b) {
         if (b->slots_server)
                 return MIN(n, b->slots_server);
         return maybe_llamacpp && !b->slots_known ? MIN(n, 1u) : n;
+}
+
+int backends_span(struct backends *s, const struct iicp_trace *of, struct iicp_trace *ret) {
+        static const char digits[] = "0123456789abcdef";
+        const unsigned char *id;
+
+        if (s->n_random == 0) {
+                if (iicp_random(s->random, sizeof s->random) < 0)
+                        return -EIO;
+                s->n_random = SPANS_AT_ONCE;
+        }
+        id = s->random[--s->n_random];
+        *ret = *of;
+        for (size_t i = 0; i < sizeof s->random[0]; i++) {
+                ret->span_id[2 * i] = digits[id[i] >> 4];
+                ret->span_id[2 * i + 1] = digits[id[i] & 15];
+        }
+        /* All zero is no id: once in 2^64. */
+        return strspn(ret->span_id, "0") == 16 ? iicp_trace_child(of, ret) : 0;
 }
 
 /* ---- contact ---- */
@@ -114,6 +142,7 @@ static void call_free(struct backend_call *c) {
         if (c->next)
                 c->next->link = c->link;
         b->busy--;
+        timer_clear(&c->timer);
         assemble_free(c->assemble);
         flow_clear(&c->flow);
         iicp_buf_wipe(&c->body);
@@ -168,6 +197,10 @@ void backend_call_cancel(struct backend_call *c) {
         }
         c->backend->dialect->stop(c);
         call_free(c);
+}
+
+const struct iicp_trace *backend_call_span(const struct backend_call *c) {
+        return c->span.trace_id[0] ? &c->span : NULL;
 }
 
 bool backend_streams(const struct backend *b, const struct iicp_intent *intent) {

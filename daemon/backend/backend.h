@@ -35,7 +35,7 @@ struct backend_task {
         struct iicp_str model;          /* as asked for, absent = backend's own */
         int64_t max_tokens;             /* 0 = do not send */
         uint64_t deadline_ms;           /* clock_mono_ms at which the budget ends */
-        const struct iicp_trace *trace; /* may be NULL */
+        const struct iicp_trace *trace; /* the server is told a span of its own in it; may be NULL */
         struct iicp_str tracestate;
         void (*on_text)(void *arg, struct iicp_str text); /* NULL: buffered; text borrowed for the call */
 };
@@ -55,6 +55,11 @@ typedef void (*backend_done_fn)(void *arg, const struct backend_answer *answer);
 struct backend_call *backend_call_start(struct backend *b, const struct backend_task *t,
                                         backend_done_fn done, void *arg);
 void backend_call_cancel(struct backend_call *c);
+/* Whether its type has a mapping for the intent [02 section 10.1]; for the set: any of them. */
+bool backend_serves(const struct backend *b, const struct iicp_intent *intent);
+bool backends_serve(const struct backends *s, const struct iicp_intent *intent);
+/* The span that the server was told; NULL: none. Lives as long as the call. */
+const struct iicp_trace *backend_call_span(const struct backend_call *c);
 /* Whether a task of this intent with on_text gets increments from it, as far as is known before. */
 bool backend_streams(const struct backend *b, const struct iicp_intent *intent);
 

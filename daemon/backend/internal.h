@@ -21,9 +21,12 @@
 #define FAILURES_TO_DRAIN 3           /* unreachable in a row */
 #define LIST_FAILURES_TO_DRAIN 2
 #define FAILURES_UNAVAILABLE 3        /* [02 section 13.1] */
+#define SPANS_AT_ONCE 64
+#define MESH_MODEL "mesh"             /* never listed [01 section 2.3] */
 #define URL_MAX 512                   /* bytes of a URL that we build */
 
-enum flavour { FLAVOUR_UNKNOWN, FLAVOUR_CUSTOM, FLAVOUR_OLLAMA, FLAVOUR_VLLM, FLAVOUR_LLAMACPP, FLAVOUR_LMSTUDIO };
+enum flavour { FLAVOUR_UNKNOWN, FLAVOUR_CUSTOM, FLAVOUR_OLLAMA, FLAVOUR_VLLM, FLAVOUR_LLAMACPP, FLAVOUR_LMSTUDIO,
+               FLAVOUR_MESHLLM, FLAVOUR_ANTHROPIC };
 const char *flavour_name(enum flavour f);
 
 struct model {
@@ -55,16 +58,22 @@ bool stability_draining(const struct stability *s, uint64_t now_ms);
 /* Judges the answers of the observations of 10.6. */
 void observe_ollama(struct stability *s, struct iicp_str body, struct iicp_str expected, uint64_t now_ms);
 void observe_lmstudio(struct stability *s, struct iicp_str body, struct iicp_str expected, uint64_t now_ms);
+void observe_meshllm(struct stability *s, bool ready, struct iicp_str models, struct iicp_str expected,
+                     uint64_t now_ms); /* models absent: there was no 2xx */
 void observe_failed(struct stability *s, uint64_t now_ms);
 
 struct dialect {
         /* false: no memory. Sets what runs in the call. */
         bool (*start)(struct backend_call *c, const struct backend_task *t);
         void (*stop)(struct backend_call *c); /* ends what runs, without a callback */
+        /* A 2xx answer in one piece: its result, which must live until done, or a refusal. */
+        void (*judge)(struct backend_call *c, const struct fetch_answer *from, struct backend_answer *a);
+        const char *key_header; /* what stands before the key, "Name: " */
+        const char *header;     /* one more, NULL = none */
         bool probes;  /* has a server to look at */
         bool streams; /* chat and completion */
 };
-extern const struct dialect dialect_openai, dialect_demo;
+extern const struct dialect dialect_openai, dialect_anthropic, dialect_demo;
 struct iicp_str demo_model(void);
 
 /* Increments of text on their way to the caller. [02 section 10.8] */
@@ -92,7 +101,8 @@ struct backend_call {
         struct iicp_buf body;
         struct fetch *fetch;
         struct assemble *assemble;
-        struct timer timer; /* demo */
+        struct timer timer; /* stream: until its body ends; demo: until it speaks */
+        struct iicp_trace span; /* what the server was told as its parent; empty = nothing */
         size_t inputs;      /* demo, embedding: number of inputs */
         size_t at;          /* demo, stream: bytes of its text that went out */
 };
@@ -107,9 +117,10 @@ struct backend {
         int type, tls_min;
         char *name, *url, *root, *configured;
         char **exclude;
-        char *authorization; /* whole header line or NULL; wiped */
+        char *key; /* whole header line or NULL; wiped */
         unsigned slots_configured;
         unsigned slots_server; /* 0 = not told */
+        bool experimental, mesh; /* meshllm: its model "mesh" may be asked for; it is there */
         bool slots_known;      /* llamacpp: /props or /slots was asked and answered */
         unsigned busy;
         struct backend_call *calls;
@@ -123,7 +134,7 @@ struct backend {
 
         struct stability stability;
         unsigned unreachable_row, list_failed_row, contact_failed_row;
-        bool down, auth_failed; /* said in the log */
+        bool down, auth_failed, undecided; /* said in the log */
         uint64_t down_ms, auth_logged_ms;
         uint64_t last_ok_ms;    /* last sign of life */
         uint64_t checked_ms;
@@ -145,11 +156,16 @@ struct backends {
         const char **joined, **joined_listed;
         size_t n_joined, n_joined_listed;
         bool joined_stale, freeing;
+        unsigned char random[SPANS_AT_ONCE][8]; /* for span ids, drawn together */
+        size_t n_random;
 };
 
 uint64_t backend_now_ms(const struct backend *b);
 unsigned backend_slots(const struct backend *b);
 struct iicp_str backend_model(const struct backend *b); /* its own; absent if it has none */
+bool backend_has_model(const struct backend *b, struct iicp_str model); /* absent: any */
+/* A span of the same trace for one call. */
+int backends_span(struct backends *s, const struct iicp_trace *of, struct iicp_trace *ret);
 /* Result of contact with the server, from tasks and from probes. */
 void backend_reached(struct backend *b);
 void backend_unreached(struct backend *b, const char *how, bool task);
@@ -171,18 +187,5 @@ void flow_clear(struct flow *f);
 void probe_start(struct backend *b, uint64_t timeout_ms);
 void probe_stop(struct backend *b);
 bool backend_take_list(struct backend *b, struct model_list *list); /* takes over the list */
-
-/* assemble.c: a stream put together to the answer that was not asked for. [02 section 10.10 rule 3] */
-enum assemble_result {
-        ASSEMBLE_OK,
-        ASSEMBLE_INVALID,    /* not a stream of the promised form, or too large */
-        ASSEMBLE_FAILED,     /* an event said error */
-        ASSEMBLE_UNFINISHED, /* no finish_reason came */
-};
-struct assemble *assemble_new(enum iicp_intent_kind kind);
-struct assemble *assemble_free(struct assemble *a);
-bool assemble_feed(struct assemble *a, struct iicp_str piece); /* false: stop, see assemble_end */
-/* *ret is borrowed from the object. */
-enum assemble_result assemble_end(struct assemble *a, struct iicp_str *ret);
 
 #endif

@@ -5,8 +5,29 @@
 
 /* Several backends seen as one: choice, joined models, joint state. [02 section 10.9] */
 
-static bool has_model(const struct backend *b, struct iicp_str model) {
-        return !model.p || model_list_find(b->registered, model);
+bool backend_serves(const struct backend *b, const struct iicp_intent *intent) {
+        bool chat = intent->kind == IICP_INTENT_CHAT;
+
+        switch ((enum config_backend_type) b->type) {
+        case BACKEND_MESHLLM:
+        case BACKEND_ANTHROPIC:
+                return chat;
+        case BACKEND_OLLAMA:
+        case BACKEND_DEMO:
+                return chat || intent->kind == IICP_INTENT_COMPLETION || intent->kind == IICP_INTENT_EMBEDDING;
+        case BACKEND_OPENAI_COMPAT:
+        case BACKEND_VLLM:
+        case BACKEND_LLAMACPP:
+                break;
+        }
+        return true;
+}
+
+bool backends_serve(const struct backends *s, const struct iicp_intent *intent) {
+        for (size_t i = 0; i < s->n; i++)
+                if (backend_serves(s->v[i], intent))
+                        return true;
+        return false;
 }
 
 enum backend_pick backends_pick(struct backends *s, const struct iicp_intent *intent, struct iicp_str model,
@@ -17,12 +38,11 @@ enum backend_pick backends_pick(struct backends *s, const struct iicp_intent *in
         bool any = false, awake = false;
         const char *reason = "ok";
 
-        (void) intent; /* all types that are built serve all three */
         for (size_t i = 0; i < s->n; i++) {
                 struct backend *b = s->v[i];
                 unsigned slots = backend_slots(b);
 
-                if (b == except || !has_model(b, model))
+                if (b == except || !backend_serves(b, intent) || !backend_has_model(b, model))
                         continue;
                 any = true;
                 if (stability_draining(&b->stability, now_ms)) {
@@ -176,6 +196,10 @@ static const char *type_name(int type) {
                 return "vllm";
         case BACKEND_LLAMACPP:
                 return "llamacpp";
+        case BACKEND_MESHLLM:
+                return "meshllm";
+        case BACKEND_ANTHROPIC:
+                return "anthropic";
         case BACKEND_DEMO:
                 return "demo";
         default:

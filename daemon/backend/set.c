@@ -14,9 +14,9 @@
 /* ---- one backend ---- */
 
 static void forget_key(struct backend *b) {
-        if (b->authorization)
-                explicit_bzero(b->authorization, strlen(b->authorization));
-        free(TAKE_PTR(b->authorization));
+        if (b->key)
+                explicit_bzero(b->key, strlen(b->key));
+        free(TAKE_PTR(b->key));
 }
 
 static struct backend *backend_free(struct backend *b) {
@@ -61,10 +61,25 @@ static enum flavour flavour_of_type(int type) {
                 return FLAVOUR_VLLM;
         case BACKEND_LLAMACPP:
                 return FLAVOUR_LLAMACPP;
+        case BACKEND_MESHLLM:
+                return FLAVOUR_MESHLLM;
+        case BACKEND_ANTHROPIC:
+                return FLAVOUR_ANTHROPIC;
         case BACKEND_DEMO:
                 return FLAVOUR_CUSTOM;
         default:
                 return FLAVOUR_UNKNOWN;
+        }
+}
+
+static const struct dialect *dialect_of(int type) {
+        switch (type) {
+        case BACKEND_DEMO:
+                return &dialect_demo;
+        case BACKEND_ANTHROPIC:
+                return &dialect_anthropic;
+        default:
+                return &dialect_openai;
         }
 }
 
@@ -95,17 +110,18 @@ static char **copy_list(char *const *from) {
 }
 
 static bool take_key(struct backend *b, const struct config_backend *conf) {
-        static const char head[] = "Authorization: Bearer ";
+        const char *head = b->dialect->key_header;
+        size_t n = head ? strlen(head) : 0;
 
         forget_key(b);
-        if (!conf->api_key.value || conf->api_key.n == 0)
+        if (!head || !conf->api_key.value || conf->api_key.n == 0)
                 return true;
-        b->authorization = malloc(sizeof head + conf->api_key.n);
-        if (!b->authorization)
+        b->key = malloc(n + conf->api_key.n + 1);
+        if (!b->key)
                 return false;
-        memcpy(b->authorization, head, sizeof head - 1);
-        memcpy(b->authorization + sizeof head - 1, conf->api_key.value, conf->api_key.n);
-        b->authorization[sizeof head - 1 + conf->api_key.n] = 0;
+        memcpy(b->key, head, n);
+        memcpy(b->key + n, conf->api_key.value, conf->api_key.n);
+        b->key[n + conf->api_key.n] = 0;
         return true;
 }
 
@@ -160,6 +176,8 @@ static bool take_models(struct backend *b, const struct config_backend *conf) {
 static bool take_config(struct backend *b, const struct config_backend *conf) {
         b->slots_configured = conf->max_concurrent;
         b->tls_min = conf->tls_min;
+        b->experimental = conf->experimental && conf->type == BACKEND_MESHLLM;
+        b->mesh = b->mesh && b->experimental;
         return take_key(b, conf) && take_models(b, conf);
 }
 
@@ -171,7 +189,7 @@ static struct backend *backend_new(struct backends *s, const struct config_backe
         b->set = s;
         b->node = s->node;
         b->type = conf->type;
-        b->dialect = conf->type == BACKEND_DEMO ? &dialect_demo : &dialect_openai;
+        b->dialect = dialect_of(conf->type);
         b->flavour = flavour_of_type(conf->type);
         b->stability.reason = "ok";
         b->name = strdup(conf->name);

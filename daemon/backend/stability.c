@@ -136,6 +136,30 @@ static enum instance model_instances(const struct iicp_json *model, struct iicp_
         return worst;
 }
 
+void observe_meshllm(struct stability *s, bool ready, struct iicp_str models, struct iicp_str expected,
+                     uint64_t now_ms) {
+        struct iicp_json top, list, model;
+        struct iicp_json_iter it;
+        bool any = false, found = false;
+
+        if (ready && models.p && iicp_json_scan(models, NULL, NULL, &top) == 0) {
+                list = iicp_json_get(&top, "data");
+                if (list.type == IICP_JSON_ARRAY) {
+                        iicp_json_iter_init(&it, &list);
+                        while (!found && iicp_json_next(&it, NULL, &model)) {
+                                struct iicp_json id = iicp_json_get(&model, "id");
+
+                                any = true;
+                                found = expected.p && string_matches(&id, expected);
+                        }
+                }
+        }
+        if (any && (found || !expected.p))
+                stability_observe(s, STATE_OK, "ok", 0, now_ms);
+        else
+                stability_observe(s, STATE_DRAINING, "backend_loading", DRAIN_LOADING_S, now_ms);
+}
+
 void observe_lmstudio(struct stability *s, struct iicp_str body, struct iicp_str expected, uint64_t now_ms) {
         enum instance worst = INSTANCE_OTHER;
         struct iicp_json top, list, model;

@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vectors.h"
 
-#include "backend/internal.h"
+#include "backend/assemble.h"
+
+/* false: it stopped. What came as text goes to `text`, if that is wanted. */
+static bool feed(struct assemble *a, struct iicp_str piece, struct iicp_buf *text) {
+        enum assemble_step step;
+        struct iicp_str one;
+
+        while ((step = assemble_next(a, &piece, &one)) == ASSEMBLE_TEXT)
+                iicp_buf_add_str(text, one);
+        return step == ASSEMBLE_MORE;
+}
 
 /* Feeds the text in pieces of `step` bytes. */
 static enum assemble_result join(enum iicp_intent_kind kind, const char *text, size_t step, char *out, size_t cap) {
-        struct assemble *a = assemble_new(kind);
+        struct assemble *a = assemble_new(kind, FORM_OPENAI, false);
         struct iicp_str whole = IICP_STR_NONE;
         size_t n = strlen(text);
         enum assemble_result r;
 
         assert_non_null(a);
         for (size_t i = 0; i < n; i += step)
-                if (!assemble_feed(a, (struct iicp_str){text + i, n - i < step ? n - i : step}))
+                if (!feed(a, (struct iicp_str){text + i, n - i < step ? n - i : step}, NULL))
                         break;
         r = assemble_end(a, &whole);
         out[0] = 0;
@@ -100,14 +110,14 @@ static void an_answer_that_is_no_stream_is_taken_whole(void **state) {
 }
 
 static void an_endless_line_ends_it(void **state) {
-        struct assemble *a = assemble_new(IICP_INTENT_CHAT);
+        struct assemble *a = assemble_new(IICP_INTENT_CHAT, FORM_OPENAI, false);
         char piece[65536];
         struct iicp_str whole;
         int n = 0;
 
         (void) state;
         memset(piece, 'x', sizeof piece);
-        while (n < 100 && assemble_feed(a, (struct iicp_str){piece, sizeof piece}))
+        while (n < 100 && feed(a, (struct iicp_str){piece, sizeof piece}, NULL))
                 n++;
         assert_int_equal(n, 16);
         assert_int_equal(assemble_end(a, &whole), ASSEMBLE_INVALID);
