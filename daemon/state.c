@@ -427,3 +427,7 @@ const char *state_cx_key_id(const struct state *s) {
 const char *state_cx_current_id(const struct state *s) {
         return s->keyring.keys[0].key_id;
 }
+
+int state_dir_fd(const struct state *s) {
+        return s->dir_fd;
+}

@@ -136,21 +136,29 @@ int state_write_file(int dir_fd, const char *name, struct iicp_str bytes) {
 
         if (snprintf(temp, sizeof(temp), ".%s.new", name) >= (int) sizeof(temp))
                 return -ENAMETOOLONG;
+        state_write_point(name, "begin");
         /* A left-over of a crash; whoever holds the lock is the only writer. */
         unlinkat(dir_fd, temp, 0);
         fd = openat(dir_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
+        state_write_point(name, "created");
         r = write_all(fd, bytes);
+        state_write_point(name, "written");
         if (r == 0 && fsync(fd) < 0)
                 r = -errno;
+        state_write_point(name, "synced");
         if (r == 0 && renameat(dir_fd, temp, dir_fd, name) < 0)
                 r = -errno;
         if (r < 0) {
                 unlinkat(dir_fd, temp, 0);
                 return r;
         }
-        return fsync(dir_fd) < 0 ? -errno : 0;
+        state_write_point(name, "renamed");
+        if (fsync(dir_fd) < 0)
+                return -errno;
+        state_write_point(name, "done");
+        return 0;
 }
 
 int state_lock(int dir_fd, int *ret_fd, long *ret_pid) {

@@ -268,15 +268,31 @@ int body_register(struct directory *d, struct registration *reg) {
 
 /* ---- HEARTBEAT ---- */
 
-static int add_challenge(json_object *body, const struct identity *id, bool *ret_answers) {
+static int add_challenge(json_object *body, const struct identity *id, struct beat_content *content) {
         char answer[65];
 
         if (!id->challenge[0] || !id->node_hmac_key[0])
                 return 0;
         if (iicp_hmac_sha256_hex(iicp_str(id->node_hmac_key), iicp_str(id->challenge), answer) < 0)
                 return 0; /* an unanswered challenge only costs verification */
-        *ret_answers = true;
+        content->challenge = true;
         return add_text(body, "challenge_response", answer);
+}
+
+/* Only a batch that is on the disk: what is sent once must be repeated as it is. */
+static int add_batch(json_object *body, const struct batch *b, struct beat_content *content) {
+        _cleanup_(iicp_buf_free) struct iicp_buf text = {0};
+        int r;
+
+        if (!b->id[0] || strcmp(b->id, b->durable_id) != 0)
+                return 0;
+        batch_metrics_json(b, &text);
+        r = text.error ? text.error : add(body, "metrics", json_tokener_parse(text.p));
+        if (r == 0)
+                r = add_text(body, "metrics_batch_id", b->id);
+        if (r == 0)
+                memcpy(content->batch_id, b->id, sizeof content->batch_id);
+        return r;
 }
 
 static int add_stability(json_object *body, struct node *n) {
@@ -307,19 +323,20 @@ static double load_of(const struct corridor *c) {
 }
 
 int body_heartbeat(struct directory *d, bool available, struct iicp_buf *out,
-                   bool *ret_answers_challenge) {
+                   struct beat_content *ret) {
         struct node *n = d->node;
         _cleanup_json_ json_object *o = json_object_new_object();
         bool minimal = d->beat.minimal_until_ms > directory_now(d);
         const char *text;
 
-        *ret_answers_challenge = false;
+        *ret = (struct beat_content){0};
         if (!o || add_text(o, "node_id", state_identity(n->state)->node_id) < 0 ||
             add_decimal(o, "load", load_of(n->corridor), 3) < 0 ||
             add_int(o, "active_jobs", corridor_active(n->corridor)) < 0 ||
             add(o, "available", json_object_new_boolean(available)) < 0 ||
-            (!minimal && (add_models(o, n) < 0 || add_stability(o, n) < 0)) ||
-            add_challenge(o, state_identity(n->state), ret_answers_challenge) < 0)
+            (!minimal && (add_models(o, n) < 0 || add_stability(o, n) < 0 ||
+                          add_batch(o, &d->batch, ret) < 0)) ||
+            add_challenge(o, state_identity(n->state), ret) < 0)
                 return -ENOMEM;
         text = json_object_to_json_string_ext(o, JSON_FLAGS);
         if (!text)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "batch_store.h"
 #include "internal.h"
 #include "log.h"
 #include "util.h"
@@ -89,6 +90,7 @@ static void check_base(struct directory *d) {
                  d->node->config->directory_url);
         d->registered = false;
         d->cx_omitted_before = d->omit_cx = false;
+        batch_drop(d);
 }
 
 static void say_off(struct directory *d, const char *off) {
@@ -245,6 +247,7 @@ struct directory *directory_new(struct node *node) {
 struct directory *directory_free(struct directory *d) {
         if (!d)
                 return NULL;
+        batch_finish(d);
         registration_cancel(d);
         heartbeat_suspend(d);
         leave_cancel(d);
@@ -260,6 +263,7 @@ void directory_start(struct directory *d) {
                 return;
         d->started = true;
         d->beat.good_ms = d->beat.progress_ms = directory_now(d);
+        batch_load(d);
         check_base(d);
         timer_set_ms(&d->silence, SILENCE_MS);
         backends_on_change(d->node->backends, on_backends, d);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "batch_store.h"
 #include "internal.h"
 #include "log.h"
 #include "util.h"
@@ -40,26 +41,51 @@ static void forget_body(struct directory *d) {
 
 /* ---- answers ---- */
 
+/* It is on the disk soon, so that a restart answers it too. */
 static void take_challenge(struct directory *d, const struct iicp_json *answer) {
         struct identity *id = state_identity(d->node->state);
         struct iicp_json v = iicp_json_get(answer, "challenge");
-        char text[sizeof id->challenge];
+        char before[sizeof id->challenge], text[sizeof id->challenge] = "";
 
-        if (d->beat.answered_challenge)
+        memcpy(before, id->challenge, sizeof before);
+        if (d->beat.content.challenge)
                 id->challenge[0] = '\0';
         if (iicp_json_copy(&v, text, sizeof text) == 0 && text[0])
                 memcpy(id->challenge, text, sizeof text);
+        if (strcmp(before, id->challenge) != 0)
+                directory_save(d, NULL);
 }
 
+/* Without an id it is a directory that cannot tell batches apart: delivered once. An answer that
+ * cannot be read says no more than that. [01 sections 3.3, 3.5] */
+static void take_batch(struct directory *d, const struct iicp_json *answer) {
+        struct iicp_json v = iicp_json_get(answer, "metrics_batch_accepted");
+        char id[129];
+        bool given = v.type == IICP_JSON_STRING;
+
+        if (given && iicp_json_copy(&v, id, sizeof id) < 0)
+                id[0] = '\0'; /* too long to be ours */
+        if (batch_acknowledge(&d->batch, d->beat.content.batch_id, given ? id : NULL)) {
+                batch_save(d, NULL);
+        } else if (given && d->batch.id[0] && !d->batch.kept_on_other_id) {
+                d->batch.kept_on_other_id = true;
+                log_info("batch_kept", "the directory acknowledged other counts than we sent: ours are repeated");
+        }
+}
+
+/* A score without a model is of the old kind and gets no name. */
 static void take_reputation(struct directory *d, const struct iicp_json *answer) {
         struct iicp_json score = iicp_json_get(answer, "reputation_score");
         struct iicp_json model = iicp_json_get(answer, "reputation_model");
+        struct iicp_json epoch = iicp_json_get(answer, "reputation_epoch");
         double v;
 
         if (iicp_json_double(&score, &v) == 0 && v >= 0 && v <= 1)
                 d->reputation = v;
         if (iicp_json_copy(&model, d->reputation_model, sizeof d->reputation_model) < 0)
                 d->reputation_model[0] = '\0';
+        if (iicp_json_copy(&epoch, d->reputation_epoch, sizeof d->reputation_epoch) < 0)
+                d->reputation_epoch[0] = '\0';
 }
 
 static void take_interval(struct directory *d, const struct iicp_json *answer) {
@@ -73,19 +99,29 @@ static void take_interval(struct directory *d, const struct iicp_json *answer) {
                                                      (int64_t) BEAT_INTERVAL_MAX_MS);
 }
 
+/* What the answer to a delivered beat settles, at the stop too. */
+static bool settle(struct directory *d, const struct fetch_answer *a) {
+        struct iicp_json answer = {0};
+        bool readable = directory_answer_ok(a, 200, &answer);
+
+        take_batch(d, &answer);
+        if (readable)
+                take_challenge(d, &answer);
+        if (readable)
+                take_reputation(d, &answer);
+        return readable;
+}
+
 static void good(struct directory *d, const struct fetch_answer *a) {
         struct iicp_json answer;
 
         d->beat.failures = d->beat.forbidden = 0;
         d->beat.good_total++;
         /* An unreadable body is a delivered beat all the same; the old challenge stays. */
-        if (directory_answer_ok(a, 200, &answer)) {
-                take_challenge(d, &answer);
-                take_reputation(d, &answer);
+        if (settle(d, a) && directory_answer_ok(a, 200, &answer))
                 take_interval(d, &answer);
-        } else {
+        else
                 metrics_heartbeat_failure(d->node->metrics, "parse");
-        }
         directory_good(d);
         backends_observe(d->node->backends);
         schedule(d, usual_delay(d));
@@ -158,6 +194,8 @@ static void on_answer(void *arg, const struct fetch_answer *a) {
         d->beat.call = NULL;
         d->beat.progress_ms = directory_now(d);
         if (d->stopping) {
+                if (a->error == FETCH_OK && a->status == 200)
+                        settle(d, a);
                 forget_body(d);
                 directory_advance(d);
                 return;
@@ -188,22 +226,49 @@ static bool transmit(struct directory *d, uint64_t timeout_ms) {
         return d->beat.call != NULL;
 }
 
-static bool send_beat(struct directory *d, uint64_t timeout_ms) {
+static bool compose_and_send(struct directory *d) {
         bool available = heartbeat_available(d);
 
-        timer_clear(&d->beat.repeat);
-        d->beat.repeated = false;
         forget_body(d);
-        if (body_heartbeat(d, available, &d->beat.body, &d->beat.answered_challenge) < 0)
+        if (body_heartbeat(d, available, &d->beat.body, &d->beat.content) < 0)
                 return false;
         d->beat.available = available;
-        return transmit(d, timeout_ms);
+        return transmit(d, d->beat.timeout_ms);
+}
+
+static void prepared(struct directory *d) {
+        if (!d->beat.preparing)
+                return;
+        d->beat.preparing = false;
+        if (compose_and_send(d))
+                return;
+        if (d->stopping)
+                directory_advance(d);
+        else
+                schedule(d, BEAT_INTERVAL_MIN_MS);
+}
+
+/* New counts go to the disk first. */
+static bool send_beat(struct directory *d, uint64_t timeout_ms) {
+        timer_clear(&d->beat.repeat);
+        d->beat.repeated = false;
+        d->beat.timeout_ms = timeout_ms;
+        d->beat.progress_ms = directory_now(d);
+        d->beat.preparing = true;
+        if (batch_save(d, prepared))
+                return true;
+        d->beat.preparing = false;
+        return compose_and_send(d);
+}
+
+bool heartbeat_busy(const struct directory *d) {
+        return d->beat.preparing || d->beat.call;
 }
 
 static void send_now(void *arg) {
         struct directory *d = arg;
 
-        if (!d->registered || d->stopping || d->beat.call || timer_armed(&d->beat.repeat))
+        if (!d->registered || d->stopping || heartbeat_busy(d) || timer_armed(&d->beat.repeat))
                 return;
         /* A registration changes the token under a heartbeat: it goes first. */
         if (d->reg) {
@@ -231,6 +296,7 @@ void heartbeat_suspend(struct directory *d) {
         timer_clear(&d->beat.timer);
         timer_clear(&d->beat.repeat);
         d->beat.call = directory_call_cancel(d->beat.call);
+        d->beat.preparing = false;
         forget_body(d);
 }
 
@@ -244,7 +310,7 @@ void heartbeat_begin(struct directory *d) {
 void heartbeat_poke(struct directory *d) {
         uint64_t now = directory_now(d), since = now - d->beat.sent_ms;
 
-        if (!d->registered || d->stopping || d->beat.call || timer_armed(&d->beat.repeat) ||
+        if (!d->registered || d->stopping || heartbeat_busy(d) || timer_armed(&d->beat.repeat) ||
             !d->beat.ever_sent || heartbeat_available(d) == d->beat.available)
                 return;
         schedule(d, since >= BEAT_SPACING_MS ? 0 : BEAT_SPACING_MS - since);

@@ -5,6 +5,7 @@
 /* What the files of this room share. Everything runs on the loop. */
 
 #include "../node.h"
+#include "batch.h"
 #include "directory.h"
 
 #include <iicp/directory.h>
@@ -45,13 +46,21 @@ struct registration {
         bool rejoin;                    /* the heartbeat was refused before */
 };
 
+/* What one heartbeat body carries and its answer settles. */
+struct beat_content {
+        bool challenge;                 /* the answer to it */
+        char batch_id[37];              /* "" = no counts */
+};
+
 struct heartbeat {
         struct directory_call *call;
         struct timer timer, repeat;
         struct iicp_buf body;           /* identical for the fast repetition */
         bool repeated;
         bool available;                 /* as last sent */
-        bool answered_challenge;        /* this body carries the answer */
+        bool preparing;                 /* counts are on their way to the disk, then it is sent */
+        uint64_t timeout_ms;            /* of what is being prepared */
+        struct beat_content content;    /* of this body */
         bool ever_sent;
         unsigned failures, forbidden;   /* in a row */
         uint64_t sent_ms, good_ms, interval_ms, minimal_until_ms;
@@ -87,6 +96,7 @@ struct directory {
         struct timer timer;             /* next REGISTER */
         struct registration *reg;
         struct heartbeat beat;
+        struct batch batch;             /* counts of tasks for the directory */
         bool rekeyed;                  /* the last answer gave us another node id */
         struct name_list models;       /* of the last accepted registration */
         struct timer silence;           /* 90 s without a good beat, then once an hour */
@@ -96,7 +106,7 @@ struct directory {
         uint64_t registrations;
         /* from answers, for status */
         double reputation;              /* negative: unknown */
-        char reputation_model[33], observed_ip[65];
+        char reputation_model[33], reputation_epoch[65], observed_ip[65];
         /* leaving */
         struct directory_call *leave;
         struct iicp_buf leave_body;
@@ -185,7 +195,7 @@ int body_register(struct directory *d, struct registration *r);
 /* Digest of what a REGISTER would declare now. */
 int body_digest(struct directory *d, char out[65]);
 /* available: as it is to be said. */
-int body_heartbeat(struct directory *d, bool available, struct iicp_buf *out, bool *ret_answers_challenge);
+int body_heartbeat(struct directory *d, bool available, struct iicp_buf *out, struct beat_content *ret);
 void body_node_id(struct directory *d, struct iicp_buf *out);
 
 /* ---- registration.c ---- */
@@ -203,5 +213,7 @@ void heartbeat_suspend(struct directory *d);
 void heartbeat_poke(struct directory *d);
 /* The last one. false: nothing was sent. */
 bool heartbeat_last(struct directory *d);
+/* One is being prepared or in flight. */
+bool heartbeat_busy(const struct directory *d);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "batch_store.h"
 #include "internal.h"
 #include "log.h"
 #include "util.h"
@@ -34,6 +35,7 @@ static void leave_accepted(struct directory *d) {
         d->left = d->leave_ok = true;
         timer_clear(&d->timer);
         directory_set_why(d, "left the directory on request");
+        batch_drop(d);
         directory_save(d, leave_finished);
 }
 
@@ -132,7 +134,7 @@ void stop_step(struct directory *d) {
                 if (heartbeat_last(d))
                         return;
         }
-        if (!d->beat.call)
+        if (!heartbeat_busy(d))
                 stop_finished(d);
 }
 

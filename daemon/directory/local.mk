@@ -1,4 +1,8 @@
 daemon_libiicpd_la_SOURCES += \
+	daemon/directory/batch.c \
+	daemon/directory/batch.h \
+	daemon/directory/batch_store.c \
+	daemon/directory/batch_store.h \
 	daemon/directory/body.c \
 	daemon/directory/breaker.c \
 	daemon/directory/client.c \
@@ -8,6 +12,8 @@ daemon_libiicpd_la_SOURCES += \
 	daemon/directory/internal.h \
 	daemon/directory/leave.c \
 	daemon/directory/names.c \
+	daemon/directory/recovery_table.c \
+	daemon/directory/recovery_table.h \
 	daemon/directory/registration.c \
 	daemon/directory/silence.c \
 	daemon/directory/status.c \

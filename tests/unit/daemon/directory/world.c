@@ -17,8 +17,8 @@ struct world *world;
 
 /* ---- time ---- */
 
-static struct timer *armed[16];
-static uint64_t due[16];
+static struct timer *armed[32];
+static uint64_t due[32];
 
 static uint64_t mono_us(void *arg) {
         (void) arg;
@@ -87,15 +87,17 @@ void world_run(uint64_t ms) {
         world->now_ms = end;
 }
 
-static void (*held_work)(void *arg), (*held_done)(void *arg);
-static void *held_arg;
+static struct held {
+        void (*work)(void *arg), (*done)(void *arg);
+        void *arg;
+} held[8];
+static unsigned n_held;
 
 int loop_block(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg) {
         (void) l;
         if (world->hold_saves) {
-                held_work = work;
-                held_done = done;
-                held_arg = arg;
+                assert_true(n_held < ARRAY_SIZE(held));
+                held[n_held++] = (struct held){work, done, arg};
                 return 0;
         }
         work(arg);
@@ -104,10 +106,12 @@ int loop_block(struct loop *l, void (*work)(void *arg), void (*done)(void *arg),
 }
 
 void world_saved(void) {
-        assert_non_null(held_work);
-        held_work(held_arg);
-        held_done(held_arg);
-        held_work = NULL;
+        struct held h = held[0];
+
+        assert_true(n_held > 0);
+        memmove(held, held + 1, --n_held * sizeof *held);
+        h.work(h.arg);
+        h.done(h.arg);
 }
 
 /* ---- calls ---- */
@@ -257,6 +261,11 @@ bool corridor_available(const struct corridor *c) {
         return world->available;
 }
 
+void corridor_counts(const struct corridor *c, struct task_counts *ret) {
+        (void) c;
+        *ret = world->counts;
+}
+
 void corridor_on_change(struct corridor *c, void (*fn)(void *arg), void *arg) {
         (void) c;
         (void) fn;
@@ -298,6 +307,7 @@ int world_setup(void **state) {
 
         (void) state;
         memset(armed, 0, sizeof armed);
+        n_held = 0;
         log_setup(LOG_F_TEXT, LOG_L_ERR);
         world = calloc(1, sizeof *world);
         world->now_ms = 1000000;

@@ -32,6 +32,7 @@ struct world {
         size_t n_models;
         bool models_known, demo, available;
         unsigned active, effective;
+        struct task_counts counts;
         struct backend_stability stability;
         char endpoint[256];
         char rotated[STATE_TOKEN_MAX + 1];
@@ -53,7 +54,7 @@ void world_answer(struct fetch *f, int status, const char *body);
 void world_fail(struct fetch *f, enum fetch_error e);
 /* Answers the REGISTER that is open with a usable 201. */
 void world_accept(const char *token, const char *key);
-void world_saved(void); /* lets a held write finish */
+void world_saved(void); /* lets the oldest held write finish */
 json_object *world_body(const struct fetch *f); /* owned by the caller */
 const char *world_header(const struct fetch *f, const char *name);
 
