@@ -93,6 +93,8 @@ struct config {
         /* network, metrics, log, control */
         char *network_proxy;
         bool metrics_enabled;
+        char *metrics_listen;        /* ADDRESS:PORT, NULL = none */
+        char *trace_endpoint, *trace_traces_endpoint, *events_dir;
         int log_level, log_format; /* enum log_level, enum log_format */
         bool log_tasks;
         char *control_socket, *control_group;

@@ -42,6 +42,7 @@ const struct config_section config_sections[] = {
         {"nat", "how a route is found", false, true},
         {"network", "outbound", true, true},
         {"metrics", "numbers for monitoring", false, true},
+        {"trace", "spans of tasks", false, true},
         {"log", "what is written where", true, true},
         {"control", "the control socket", false, true},
         {"consumer", "iicp and libiicp", true, true},
@@ -51,7 +52,6 @@ const struct config_section config_sections[] = {
         {"mesh", "", false, false},
         {"recovery", "", false, false},
         {"operator", "", false, false},
-        {"trace", "", false, false},
         {"gateway", "", true, false},
 };
 const size_t config_n_sections = ARRAY_SIZE(config_sections);
@@ -196,6 +196,18 @@ const struct config_key config_keys[] = {
          .help = "Proxy for directory traffic."},
         {"metrics", "enabled", KIND_BOOL, AT(metrics_enabled), .initial = "yes", .live = LIVE_YES,
          .help = "/metrics on the task port."},
+        {"metrics", "listen", KIND_TEXT, AT(metrics_listen), .max = 64, .check = text_listen, .initial_text = "none",
+         .live = LIVE_NO, .type = "ADDRESS:PORT",
+         .help = "Moves /metrics to a listener of its own, with /livez and /readyz; no authentication."},
+        {"trace", "endpoint", KIND_TEXT, AT(trace_endpoint), .max = 400, .check = text_backend_url,
+         .initial_text = "none: off", ENV("OTEL_EXPORTER_OTLP_ENDPOINT"), .live = LIVE_YES, .type = "URL",
+         .help = "Spans of tasks by OTLP/HTTP to this URL + /v1/traces."},
+        {"trace", "traces_endpoint", KIND_TEXT, AT(trace_traces_endpoint), .max = 400, .check = text_backend_url,
+         .initial_text = "none", ENV("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), .live = LIVE_YES, .type = "URL",
+         .help = "The same, to this URL as it is."},
+        {"log", "events_dir", KIND_TEXT, AT(events_dir), .max = 4000, .check = text_path,
+         .initial_text = "none: no file", ENV("IICP_LOG_DIR"), .live = LIVE_NO, .type = "path",
+         .help = "Folder of events.jsonl: registrations and heartbeats, never tasks; 10 MiB, 3 generations."},
         {"log", "level", KIND_CHOICE, AT(log_level), .choices = level_words, .initial = "info", .live = LIVE_YES,
          .help = "What is written."},
         {"log", "format", KIND_CHOICE, AT(log_format), .choices = format_words, .initial = "auto",
@@ -243,7 +255,7 @@ const char *const config_not_built[] = {
         "mesh.enabled", "recovery.grace", "recovery.every", "recovery.supervised", "recovery.restart",
         "operator.profile", "operator.approve_mapping", "operator.approve_tunnel", "operator.display_name",
         "operator.url", "operator.delegation", "operator.identity", "operator.passphrase", "network.proxy_password",
-        "metrics.listen", "trace.endpoint", "trace.traces_endpoint", "log.events_dir", "control.status_socket",
+        "control.status_socket",
         "consumer.overall_timeout", "consumer.discovery", "consumer.strategy", "consumer.epsilon", "consumer.top_k",
         "consumer.tau", "consumer.profile", "consumer.regions", "consumer.require_encryption",
         "consumer.allow_remote_executor", "consumer.require_manifest", "consumer.require_no_retention",
@@ -285,7 +297,7 @@ const struct config_foreign_name config_foreign_names[] = {
         {"IICP_TUNNEL_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_RELAY_*", FOREIGN_NOT_BUILT, LATER},
         {"IICP_RECOVERY_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_SUPERVISED", FOREIGN_NOT_BUILT, LATER},
         {"IICP_OPERATOR_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_MANAGED_UPNP_APPROVED", FOREIGN_NOT_BUILT, LATER},
-        {"IICP_MANAGED_TUNNEL_APPROVED", FOREIGN_NOT_BUILT, LATER}, {"IICP_LOG_DIR", FOREIGN_NOT_BUILT, LATER},
+        {"IICP_MANAGED_TUNNEL_APPROVED", FOREIGN_NOT_BUILT, LATER},
 };
 const size_t config_n_foreign_names = ARRAY_SIZE(config_foreign_names);
 

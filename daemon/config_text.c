@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_text.h"
 
+#include "observe/ops.h"
 #include "util.h"
 
 #include <arpa/inet.h>
@@ -150,6 +151,16 @@ bool text_address(const char *s, struct config_fault *f, char **ret_instead) {
         if (inet_pton(AF_INET, s, a) == 1 || inet_pton(AF_INET6, s, a) == 1)
                 return true;
         return fault_all(f, s, "is no IPv4 or IPv6 address", *s == '[' ? "without brackets" : "names are not resolved");
+}
+
+bool text_listen(const char *s, struct config_fault *f, char **ret_instead) {
+        struct sockaddr_storage address;
+        socklen_t n;
+
+        (void) ret_instead;
+        if (ops_address_parse(s, &address, &n))
+                return true;
+        return fault_all(f, s, "is no address with a port", "like 127.0.0.1:9090 or [::1]:9090");
 }
 
 bool text_network(const char *s, struct config_fault *f, char **ret_instead) {

@@ -129,7 +129,7 @@ static enum MHD_Result route(struct http_conn *c, const char *method, bool body)
                 return http_answer_options(c, body);
         }
         if (r->target.resource == HTTP_UNKNOWN ||
-            (r->target.resource == HTTP_METRICS && !node->config->metrics_enabled))
+            (r->target.resource == HTTP_METRICS && (!node->config->metrics_enabled || node->config->metrics_listen)))
                 return refuse(c, IICP_REFUSE_NOT_FOUND, body);
         if (r->target.resource == HTTP_TASK)
                 return is_method(method, "POST") ? on_post_task(c) : refuse(c, IICP_REFUSE_METHOD, body);

@@ -4,9 +4,6 @@
 #include "node.h"
 #include "notify.h"
 
-#define RUNTIME_STALE_MS 30000     /* [02 section 13.1] */
-#define SUPERVISOR_STALE_MS 120000
-
 static void reason(struct health *h, bool applies, const char *word) {
         if (applies)
                 h->reasons[h->n_reasons++] = word;
@@ -24,9 +21,9 @@ void health_classify(const struct health_facts *f, struct health *ret) {
 
         if (f->lifecycle == NODE_STARTING)
                 one(&h, HEALTH_STARTING, "STARTING");
-        else if (f->runtime_age_ms > RUNTIME_STALE_MS)
+        else if (f->runtime_age_ms > HEALTH_RUNTIME_STALE_MS)
                 one(&h, HEALTH_NOT_LIVE, "RUNTIME_PROGRESS_STALE");
-        else if (f->supervisor_required && f->supervisor_age_ms > SUPERVISOR_STALE_MS)
+        else if (f->supervisor_required && f->supervisor_age_ms > HEALTH_SUPERVISOR_STALE_MS)
                 one(&h, HEALTH_NOT_LIVE, "SUPERVISOR_PROGRESS_STALE");
         else if (f->lifecycle == NODE_STOPPING)
                 one(&h, HEALTH_LIVE, "STOPPING");
@@ -55,18 +52,30 @@ const char *health_readiness_name(enum health_readiness r) {
         return r == HEALTH_READY ? "ready" : r == HEALTH_DEGRADED ? "degraded" : "not_ready";
 }
 
-void health_of(struct node *n, struct health *ret) {
-        bool registers = n->config->directory_register && directory_state(n->directory) != DIRECTORY_LEFT;
-        struct health_facts f = {
+void health_facts_of(struct node *n, struct health_facts *ret) {
+        enum directory_state state = directory_state(n->directory);
+        bool registers = n->config->directory_register && state != DIRECTORY_LEFT;
+        struct backend_stability stability = {0};
+
+        backends_stability(n->backends, &stability);
+        *ret = (struct health_facts){
                 .lifecycle = (int) n->phase,
                 .runtime_age_ms = notify_loop_age_ms(n->notify),
-                .supervisor_required = registers && directory_state(n->directory) != DIRECTORY_OFF,
+                .supervisor_required = registers && state != DIRECTORY_OFF,
                 .supervisor_age_ms = directory_progress_age_ms(n->directory),
+                .registers = registers,
+                .directory_registered = state == DIRECTORY_REGISTERED,
+                .provider_degraded = stability.state != STATE_OK,
                 .provider_unavailable = backends_unavailable(n->backends),
                 .no_capacity = corridor_effective(n->corridor) == 0,
                 .routing_unavailable = registers && !node_endpoint(n, NULL),
-                .directory_unavailable = directory_state(n->directory) == DIRECTORY_UNAVAILABLE,
+                .directory_unavailable = state == DIRECTORY_UNAVAILABLE,
         };
+}
 
+void health_of(struct node *n, struct health *ret) {
+        struct health_facts f;
+
+        health_facts_of(n, &f);
         health_classify(&f, ret);
 }

@@ -39,6 +39,12 @@ static struct {
         uint64_t second;  /* the cap counts in this second */
         unsigned lines;   /* written in it */
         uint64_t dropped; /* not yet said */
+        /* The watcher: set and called by one thread; the others look at `watching` alone. */
+        atomic_bool watching;
+        pthread_t watch_thread;
+        bool (*watch_wants)(const char *event);
+        log_watch_fn watch;
+        void *watch_arg;
 } log_state = {
         .level = LOG_L_INFO,
         .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -107,6 +113,20 @@ void log_set_clock(const struct clock *c) {
 
 uint64_t log_suppressed_total(void) {
         return atomic_load(&log_state.dropped_total);
+}
+
+void log_watch(bool (*wants)(const char *event), log_watch_fn fn, void *arg) {
+        atomic_store(&log_state.watching, false);
+        log_state.watch_thread = pthread_self();
+        log_state.watch_wants = wants;
+        log_state.watch = fn;
+        log_state.watch_arg = arg;
+        atomic_store(&log_state.watching, fn != NULL);
+}
+
+static bool watched(const char *event) {
+        return atomic_load(&log_state.watching) && pthread_equal(log_state.watch_thread, pthread_self()) &&
+               log_state.watch_wants(event);
 }
 
 /* ---- one line, ready to be written: names in the journal's spelling ---- */
@@ -365,15 +385,20 @@ void log_event(enum log_level level, const char *event, const struct log_fields 
         struct line l = {.level = level, .event = event};
         char raw[1024];
         const char *subject;
+        bool written = (int) level <= atomic_load(&log_state.level), watch = watched(event);
         va_list ap;
 
-        if ((int) level > atomic_load(&log_state.level))
+        if (!written && !watch)
                 return;
         va_start(ap, fmt);
         vsnprintf(raw, sizeof raw, fmt, ap);
         va_end(ap);
         /* Whatever came in by %s: the line stays one line. */
         log_text_cut(iicp_str(raw), l.message, sizeof l.message, LOG_MESSAGE_MAX);
+        if (watch)
+                log_state.watch(log_state.watch_arg, event, fields, l.message);
+        if (!written)
+                return;
         if (fields)
                 line_add_fields(&l, fields);
         subject = !fields ? "" : fields->subject ? fields->subject : fields->task_id ? fields->task_id

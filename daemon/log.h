@@ -35,6 +35,13 @@ void log_tick(void);
 struct clock;
 void log_set_clock(const struct clock *c);
 
+struct log_fields;
+/* Sees the events that `wants` names, whatever the level and before anything is suppressed; message
+ * is escaped and cut. One watcher, of the loop's thread; events of other threads pass it by. NULL
+ * ends it. */
+typedef void (*log_watch_fn)(void *arg, const char *event, const struct log_fields *f, const char *message);
+void log_watch(bool (*wants)(const char *event), log_watch_fn fn, void *arg);
+
 /* Fields that go beside the message. NULL / 0 are left out. */
 struct log_fields {
         const char *subject, *reason, *task_id, *trace_id, *backend, *model, *code, *peer;

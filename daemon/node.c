@@ -10,6 +10,10 @@
 #include "notify.h"
 #include "rotation.h"
 #include "state_seal.h"
+#include "observe/events.h"
+#include "observe/ops.h"
+#include "observe/snapshot.h"
+#include "observe/spans.h"
 #include "util.h"
 
 #include <errno.h>
@@ -101,6 +105,26 @@ static int start_control(struct node *n) {
         return 0;
 }
 
+/* What others watch this node by. Without a snapshot the node still works. */
+static int start_observers(struct node *n) {
+        const struct config *c = n->config;
+        char why[4352] = "";
+        int r;
+
+        if (c->events_dir && (r = events_new(n, &n->events, why, sizeof why)) < 0) {
+                log_err("start_failed", "%s", *why ? why : strerror(-r));
+                return EXIT_STATE;
+        }
+        if (c->metrics_listen && (r = ops_new(n, c->metrics_listen, &n->ops)) < 0) {
+                log_err("start_failed", "cannot listen on %s (metrics.listen): %s", c->metrics_listen, strerror(-r));
+                return EXIT_LISTEN;
+        }
+        if (snapshot_new(n, &n->snapshot, why, sizeof why) < 0)
+                log_warn("snapshot_failed", "no health snapshot: %s; iicpctl check cannot tell how this node is",
+                         *why ? why : "no memory");
+        return 0;
+}
+
 static int start_failed(const char *what) {
         log_err("start_failed", "cannot start: %s", what);
         return EXIT_INTERNAL;
@@ -112,6 +136,8 @@ static int start_rooms(struct node *n) {
         n->fetch = fetch_pool_new(n->loop, idle);
         if (!n->fetch || !(n->backends = backends_new(n)))
                 return start_failed("no memory for the backends");
+        if (!(n->spans = spans_new(n)))
+                return start_failed("no memory");
         if (!(n->corridor = corridor_new(n)))
                 return start_failed("no memory for the task corridor");
         if (!(n->directory = directory_new(n)))
@@ -166,6 +192,8 @@ int node_start(struct node *n) {
         n->notify = notify_new(n);
         if (!n->notify || node_life_new(n) < 0)
                 return start_failed("no memory");
+        if ((r = start_observers(n)))
+                return r;
         say_started(n);
         /* Descriptors that libraries opened for themselves must not be inherited either. */
         close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -177,6 +205,9 @@ int node_start(struct node *n) {
 void node_finish(struct node *n) {
         loop_settle(n->loop);
         node_life_free(n);
+        n->ops = ops_free(n->ops);
+        n->snapshot = snapshot_free(n->snapshot);
+        n->events = events_free(n->events);
         n->notify = notify_free(n->notify);
         n->control = control_free(n->control);
         n->rotation = rotation_free(n->rotation);
@@ -184,6 +215,7 @@ void node_finish(struct node *n) {
         n->listener = listener_free(n->listener);
         n->http = door_http_free(n->http);
         n->corridor = corridor_free(n->corridor);
+        n->spans = spans_free(n->spans);
         n->backends = backends_free(n->backends);
         n->fetch = fetch_pool_free(n->fetch);
         n->metrics = metrics_free(n->metrics);

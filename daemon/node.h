@@ -20,6 +20,10 @@ struct door_http;
 struct control;
 struct notify;
 struct rotation;
+struct snapshot;
+struct events;
+struct spans;
+struct ops;
 
 /* Exit statuses of iicpd. [operator design 3.4] */
 enum {
@@ -48,6 +52,10 @@ struct node {
         struct control *control;
         struct notify *notify;
         struct rotation *rotation;
+        struct snapshot *snapshot;
+        struct events *events;        /* NULL = log.events_dir is not set */
+        struct spans *spans;
+        struct ops *ops;              /* NULL = metrics.listen is not set */
         enum node_phase phase;
         uint64_t started_ms;          /* clock_mono_ms */
         struct node_life *life;       /* signals, drain and stop (node_life.h) */

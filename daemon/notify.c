@@ -18,6 +18,7 @@ struct notify {
         struct node *node;
         struct timer tick;
         uint64_t tick_ms;
+        uint64_t ticks;
         uint64_t last_ms;      /* when the tick ran last */
         uint64_t away_ms;      /* how long it had been away then */
         bool watchdog, ready, stopping;
@@ -34,6 +35,10 @@ uint64_t notify_loop_age_ms(const struct notify *n) {
         if (!n)
                 return 0;
         return n->in_tick ? n->away_ms : clock_mono_ms(n->node->clock) - n->last_ms;
+}
+
+uint64_t notify_ticks(const struct notify *n) {
+        return n ? n->ticks : 0;
 }
 
 static void say_status(struct notify *n, const struct health *h) {
@@ -54,6 +59,7 @@ static void tick(void *arg) {
         uint64_t now_ms = clock_mono_ms(n->node->clock);
         struct health h;
 
+        n->ticks++;
         n->away_ms = now_ms - n->last_ms;
         n->last_ms = now_ms;
         if (n->away_ms > n->tick_ms + STALL_MS)

@@ -19,5 +19,7 @@ void notify_stopping(struct notify *n);
 /* How long ago the tick of the main loop ran, milliseconds; at the tick itself, how long it had been
  * away before. */
 uint64_t notify_loop_age_ms(const struct notify *n);
+/* Ticks so far: progress of the main loop. */
+uint64_t notify_ticks(const struct notify *n);
 
 #endif

@@ -122,6 +122,7 @@ static void good(struct directory *d, const struct fetch_answer *a) {
                 take_interval(d, &answer);
         else
                 metrics_heartbeat_failure(d->node->metrics, "parse");
+        log_debug("heartbeat_ok", "the directory has our heartbeat");
         directory_good(d);
         backends_observe(d->node->backends);
         schedule(d, usual_delay(d));

@@ -41,6 +41,9 @@ int tell_refusal(const struct options *o, const struct answer *a);
 /* The same form for what went wrong on this side. */
 void tell_error(const struct options *o, const char *code, const char *message, const char *todo);
 
+/* check.c: the health snapshot. Its exit codes are its own: 0 live, 1 not, 2 unknown. */
+int cmd_check(const struct options *o, int argc, char **argv);
+
 /* Text views. */
 void render_status(const struct options *o, json_object *doc);
 void render_tasks(const struct options *o, json_object *doc);

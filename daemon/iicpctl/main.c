@@ -297,6 +297,7 @@ static const struct command commands[] = {
         {"backends", "", "inference servers and their state", cmd_backends},
         {"models", "", "models and who serves them", cmd_models},
         {"directory", "", "registration and heartbeat", cmd_directory},
+        {"check", "[--ready [--allow-degraded]]", "is it alive, is it ready: for probes; needs no socket", cmd_check},
         {"config", "[KEY | --changed]", "effective settings and where each comes from", cmd_config},
         {"metrics", "", "Prometheus text", cmd_metrics},
         {"reload", "", "read the configuration again, or say why not", cmd_reload},
@@ -311,9 +312,10 @@ static const struct command commands[] = {
 static void help(FILE *f) {
         fprintf(f, "iicpctl [-s SOCKET] [--json] [--color=WHEN] [-t SECONDS] COMMAND\n\n");
         for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-                fprintf(f, "  %-11s %-18s %s\n", commands[i].name, commands[i].args, commands[i].help);
+                fprintf(f, "  %-11s %-28s %s\n", commands[i].name, commands[i].args, commands[i].help);
         fprintf(f, "\nExit: 0 done, ready; 1 refused or failed; 2 usage; 3 not running; 4 no permission;\n"
-                   "5 no answer; 10 degraded; 11 not ready, starting, draining; 12 wait ran out\n\n"
+                   "5 no answer; 10 degraded; 11 not ready, starting, draining; 12 wait ran out\n"
+                   "check: 0 live (with --ready: ready); 1 not; 2 unknown\n\n"
                    "  iicpctl status --json | jq -r .state\n"
                    "  iicpctl drain --wait && systemctl stop iicpd\n"
                    "  iicpctl config limits.max_concurrent\n");

@@ -49,11 +49,14 @@ struct task {
         int64_t max_tokens_applied;  /* reported because the capability lowered it; 0 = not */
 
         struct iicp_trace trace;
+        bool trace_given;            /* trace.span_id is a span of the caller */
+        char call_span[17];          /* of the backend request; "" = none */
         char tracestate[TASK_TRACESTATE_MAX + 1];
         char trace_id[129];          /* X-IICP-Trace-Id of the answer */
         char profile[161];           /* a refused profile, for the answer */
 
         uint64_t received_ms, deadline_ms;
+        uint64_t executing_ms, calling_ms; /* 0 = not reached */
         uint64_t arrival;            /* order among waiters */
         struct timer budget, queue;
         struct backend *backend;

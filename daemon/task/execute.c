@@ -203,6 +203,7 @@ static bool call_backend(struct task *t) {
                 .tracestate = iicp_str(t->tracestate),
         };
 
+        t->calling_ms = task_now_ms(t);
         t->call = backend_call_start(t->backend, &work, backend_done, t);
         return t->call != NULL;
 }
@@ -215,7 +216,7 @@ bool task_execute(struct task *t) {
                 task_refuse(t, &refusal);
                 return false;
         }
-        now_ms = task_now_ms(t);
+        now_ms = t->executing_ms = task_now_ms(t);
         if (now_ms >= t->deadline_ms)
                 return answer_refused(t, IICP_REFUSE_TIMEOUT);
         if (!call_backend(t))

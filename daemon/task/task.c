@@ -2,6 +2,7 @@
 #include "corridor.h"
 
 #include "log.h"
+#include "observe/spans.h"
 #include "util.h"
 
 #include <errno.h>
@@ -33,7 +34,8 @@ static int trace_new(struct corridor *c, struct iicp_trace *ret) {
 static void adopt_trace(struct task *t, const struct task_request *request) {
         struct iicp_str header = request->trace_id;
 
-        if (request->traceparent.p && iicp_trace_parse(request->traceparent, &t->trace) == 0) {
+        t->trace_given = request->traceparent.p && iicp_trace_parse(request->traceparent, &t->trace) == 0;
+        if (t->trace_given) {
                 if (request->tracestate.p && request->tracestate.n <= TASK_TRACESTATE_MAX)
                         memcpy(t->tracestate, request->tracestate.p, request->tracestate.n);
         } else if (trace_new(t->corridor, &t->trace) < 0)
@@ -44,10 +46,7 @@ static void adopt_trace(struct task *t, const struct task_request *request) {
 
 /* Once the body is read: the two further places where a trace id may stand. */
 static void adopt_trace_of_body(struct task *t, const struct task_request *request) {
-        bool from_parent = request->traceparent.p &&
-                           iicp_trace_parse(request->traceparent, &t->trace) == 0;
-
-        if (!from_parent) {
+        if (!t->trace_given) {
                 if (iicp_trace_id_valid(t->env.trace_id))
                         memcpy(t->trace.trace_id, t->env.trace_id.p, 32);
                 else if (iicp_trace_id_valid(request->trace_id))
@@ -95,12 +94,25 @@ static void after_release(struct corridor *c) {
         corridor_changed(c);
 }
 
+static void leave_spans(const struct task *t, bool ok) {
+        struct spans *spans = t->corridor->node->spans;
+        struct span_task ended = {
+                .trace = &t->trace, .has_parent = t->trace_given, .backend_span = t->call_span,
+                .task_id = t->env.task_id, .intent = t->env.intent, .received_ms = t->received_ms,
+                .executing_ms = t->executing_ms, .calling_ms = t->calling_ms, .ended_ms = task_now_ms(t), .ok = ok,
+        };
+
+        if (spans && spans_wanted(spans))
+                spans_task(spans, &ended);
+}
+
 void task_finish(struct task *t, struct task_answer *answer) {
         struct corridor *c = t->corridor;
         task_answer_fn fn = t->answer;
         void *arg = t->door_arg;
         bool held = t->has_slot || t->step == TASK_WAITING;
 
+        leave_spans(t, answer->status == 200);
         task_release(t, answer->status == 200);
         memcpy(answer->trace_id, t->trace_id, sizeof(answer->trace_id));
         task_free(t);
@@ -171,6 +183,7 @@ void task_abort(struct task *t) {
         if (t->has_slot)
                 metrics_task(c->node->metrics, t->env.intent, t->env.qos, OUTCOME_ABORTED,
                              task_now_ms(t) - t->received_ms, -1);
+        leave_spans(t, false);
         task_release(t, false);
         task_free(t);
         if (held)

@@ -15,6 +15,7 @@ include tests/unit/directory.mk
 include tests/unit/doors.mk
 include tests/unit/fetch.mk
 include tests/unit/trust.mk
+include tests/unit/observe.mk
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS)
