@@ -202,9 +202,12 @@ static bool call_backend(struct task *t) {
                 .trace = &t->trace,
                 .tracestate = iicp_str(t->tracestate),
         };
+        const struct iicp_trace *span;
 
         t->calling_ms = task_now_ms(t);
         t->call = backend_call_start(t->backend, &work, backend_done, t);
+        if (t->call && (span = backend_call_span(t->call)))
+                memcpy(t->call_span, span->span_id, sizeof t->call_span);
         return t->call != NULL;
 }
 
