@@ -30,7 +30,7 @@ EXTRA_DIST += lib/libiicp.map
 # convenience library and see the internal ones too.
 lib_libiicp_all_la_SOURCES = lib/util.h lib/version.c
 lib_libiicp_all_la_CPPFLAGS = $(AM_CPPFLAGS)
-lib_libiicp_all_la_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS)
+lib_libiicp_all_la_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS) $(CBOR_CFLAGS) $(ZLIB_CFLAGS)
 lib_libiicp_all_la_LIBADD = $(OPENSSL_LIBS) $(CURL_LIBS) $(JSON_LIBS)
 
 lib_libiicp_la_SOURCES =
@@ -42,3 +42,4 @@ include lib/wire.mk
 include lib/crypto.mk
 include lib/client.mk
 include lib/trust.mk
+include lib/native.mk

@@ -2,7 +2,7 @@
 # tree. Otherwise each target is a test that replays its corpus.
 FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn tests/fuzz/fuzz-cx \
 	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head tests/fuzz/fuzz-consumer \
-	tests/fuzz/fuzz-answer
+	tests/fuzz/fuzz-answer tests/fuzz/fuzz-frame tests/fuzz/fuzz-cbor
 
 FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
 FUZZ_DAEMON = daemon/libiicpd.la $(JSON_LIBS)
@@ -71,6 +71,18 @@ tests_fuzz_fuzz_answer_CPPFLAGS = $(FUZZ_CPPFLAGS) -I$(top_srcdir)/daemon
 tests_fuzz_fuzz_answer_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_answer_LDFLAGS = $(FUZZ_LINKER)
 tests_fuzz_fuzz_answer_LDADD = $(FUZZ_DAEMON)
+
+tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz-frame.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_frame_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_frame_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_frame_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_cbor_SOURCES = tests/fuzz/fuzz-cbor.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_cbor_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_cbor_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_cbor_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_cbor_LDADD = $(FUZZ_LIB)
 
 EXTRA_PROGRAMS += $(FUZZERS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c

@@ -6,6 +6,7 @@ UNIT_DAEMON_LIBS = daemon/libiicpd.la $(CMOCKA_LIBS) $(JSON_LIBS)
 UNIT_TESTS =
 
 include tests/unit/wire.mk
+include tests/unit/native.mk
 include tests/unit/crypto.mk
 include tests/unit/client.mk
 include tests/unit/skeleton.mk

@@ -70,3 +70,19 @@ struct iicp_str vector_text(struct json_object *value) {
 
         return (struct iicp_str){p, n};
 }
+
+struct iicp_str vector_hex_of(struct iicp_str hex) {
+        char *p = malloc(hex.n / 2 + 1);
+
+        assert_non_null(p);
+        for (size_t i = 0; i < hex.n / 2; i++) {
+                char pair[3] = {hex.p[2 * i], hex.p[2 * i + 1], '\0'};
+
+                p[i] = (char) strtoul(pair, NULL, 16);
+        }
+        return (struct iicp_str){p, hex.n / 2};
+}
+
+struct iicp_str vector_hex(struct json_object *object, const char *name) {
+        return vector_hex_of(vector_str(object, name));
+}

@@ -32,6 +32,10 @@ struct iicp_str vector_str(struct json_object *object, const char *name);
 /* The value as compact JSON text, borrowed from the tree. */
 struct iicp_str vector_text(struct json_object *value);
 
+/* Bytes of a string member in hex. Free with free(). */
+struct iicp_str vector_hex(struct json_object *object, const char *name);
+struct iicp_str vector_hex_of(struct iicp_str hex);
+
 #define vector_each(array, item)                                                                   \
         for (size_t item##_i = 0, item##_n = json_object_array_length(array); item##_i < item##_n; \
              item##_i++)                                                                           \
