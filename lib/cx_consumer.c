@@ -5,34 +5,8 @@
 
 #include <errno.h>
 #include <iicp/codec.h>
+#include <iicp/time.h>
 #include <iicp/uuid.h>
-#include <time.h>
-
-/* RFC 3339 with seconds, optional fraction and offset; -1 if it is none. */
-static int64_t parse_time(const char *text) {
-        struct tm tm = {0};
-        const char *p = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-        int sign, hours, minutes;
-
-        if (!p)
-                return -1;
-        if (*p == '.') {
-                size_t digits = strspn(++p, "0123456789");
-
-                if (digits == 0)
-                        return -1;
-                p += digits;
-        }
-        if ((*p == 'Z' || *p == 'z') && p[1] == '\0')
-                return timegm(&tm);
-        if ((*p != '+' && *p != '-') || strlen(p) != 6 || p[3] != ':' || strspn(p + 1, "0123456789") != 2 ||
-            strspn(p + 4, "0123456789") != 2)
-                return -1;
-        sign = *p == '-' ? -1 : 1;
-        hours = (p[1] - '0') * 10 + p[2] - '0';
-        minutes = (p[4] - '0') * 10 + p[5] - '0';
-        return timegm(&tm) - sign * (hours * 3600 + minutes * 60);
-}
 
 static bool expired(const struct iicp_json *object, int64_t now_s) {
         struct iicp_json v = iicp_json_get(object, "not_after");
@@ -40,7 +14,7 @@ static bool expired(const struct iicp_json *object, int64_t now_s) {
 
         if (v.type == IICP_JSON_NONE || v.type == IICP_JSON_NULL)
                 return false;
-        return iicp_json_copy(&v, text, sizeof(text)) < 0 || parse_time(text) <= now_s;
+        return iicp_json_copy(&v, text, sizeof(text)) < 0 || iicp_time_parse(text) <= now_s;
 }
 
 static bool has_feature(const struct iicp_json *object, const char *feature) {

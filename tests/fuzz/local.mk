@@ -3,6 +3,7 @@
 FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn tests/fuzz/fuzz-cx \
 	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head tests/fuzz/fuzz-consumer \
 	tests/fuzz/fuzz-answer tests/fuzz/fuzz-frame tests/fuzz/fuzz-cbor
+	tests/fuzz/fuzz-answer tests/fuzz/fuzz-trust
 
 FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
 FUZZ_DAEMON = daemon/libiicpd.la $(JSON_LIBS)
@@ -29,6 +30,12 @@ tests_fuzz_fuzz_envelope_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_envelope_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_envelope_LDFLAGS = $(FUZZ_LINKER)
 tests_fuzz_fuzz_envelope_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_trust_SOURCES = tests/fuzz/fuzz-trust.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_trust_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_trust_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_trust_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_trust_LDADD = $(FUZZ_LIB)
 
 tests_fuzz_fuzz_urn_SOURCES = tests/fuzz/fuzz-urn.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_urn_CPPFLAGS = $(FUZZ_CPPFLAGS)

@@ -1,1 +1,26 @@
 # tokens, delegations, manifests, receipts
+UNIT_TESTS += tests/unit/lib/test-canonical
+tests_unit_lib_test_canonical_SOURCES = tests/unit/lib/test-canonical.c
+tests_unit_lib_test_canonical_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_lib_test_canonical_CFLAGS = $(UNIT_CFLAGS) $(OPENSSL_CFLAGS)
+tests_unit_lib_test_canonical_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS) $(OPENSSL_LIBS)
+UNIT_TESTS += tests/unit/lib/test-token
+tests_unit_lib_test_token_SOURCES = tests/unit/lib/test-token.c
+tests_unit_lib_test_token_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_lib_test_token_CFLAGS = $(UNIT_CFLAGS) $(OPENSSL_CFLAGS)
+tests_unit_lib_test_token_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS) $(OPENSSL_LIBS)
+UNIT_TESTS += tests/unit/lib/test-operator
+tests_unit_lib_test_operator_SOURCES = tests/unit/lib/test-operator.c
+tests_unit_lib_test_operator_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_lib_test_operator_CFLAGS = $(UNIT_CFLAGS) $(OPENSSL_CFLAGS)
+tests_unit_lib_test_operator_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS) $(OPENSSL_LIBS)
+UNIT_TESTS += tests/unit/lib/test-manifest
+tests_unit_lib_test_manifest_SOURCES = tests/unit/lib/test-manifest.c
+tests_unit_lib_test_manifest_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_lib_test_manifest_CFLAGS = $(UNIT_CFLAGS) $(OPENSSL_CFLAGS)
+tests_unit_lib_test_manifest_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS) $(OPENSSL_LIBS)
+UNIT_TESTS += tests/unit/lib/test-receipt
+tests_unit_lib_test_receipt_SOURCES = tests/unit/lib/test-receipt.c
+tests_unit_lib_test_receipt_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_lib_test_receipt_CFLAGS = $(UNIT_CFLAGS) $(OPENSSL_CFLAGS)
+tests_unit_lib_test_receipt_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS) $(OPENSSL_LIBS)
