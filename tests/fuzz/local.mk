@@ -3,6 +3,8 @@
 FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn tests/fuzz/fuzz-cx \
 	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head tests/fuzz/fuzz-consumer \
 	tests/fuzz/fuzz-answer tests/fuzz/fuzz-frame tests/fuzz/fuzz-cbor tests/fuzz/fuzz-trust
+	tests/fuzz/fuzz-answer tests/fuzz/fuzz-frame tests/fuzz/fuzz-cbor
+FUZZERS += tests/fuzz/fuzz-stream
 
 FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
 FUZZ_DAEMON = daemon/libiicpd.la $(JSON_LIBS)
@@ -89,6 +91,11 @@ tests_fuzz_fuzz_cbor_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_cbor_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_cbor_LDFLAGS = $(FUZZ_LINKER)
 tests_fuzz_fuzz_cbor_LDADD = $(FUZZ_LIB)
+tests_fuzz_fuzz_stream_SOURCES = tests/fuzz/fuzz-stream.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_stream_CPPFLAGS = $(FUZZ_CPPFLAGS) -I$(top_srcdir)/daemon
+tests_fuzz_fuzz_stream_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_stream_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_stream_LDADD = $(FUZZ_DAEMON)
 
 EXTRA_PROGRAMS += $(FUZZERS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c

@@ -37,17 +37,44 @@ static void run(const char *group, void (*observe)(struct stability *s, struct i
         json_object_put(all);
 }
 
-static void ollama_cases(void **state) {
+static void IICPD_02_70_ollama_cases(void **state) {
         (void) state;
         run("ollama_ps", observe_ollama);
 }
 
-static void lmstudio_cases(void **state) {
+static void IICPD_02_70_lmstudio_cases(void **state) {
         (void) state;
         run("lmstudio_models", observe_lmstudio);
 }
 
-static void a_drain_lasts_until_its_end(void **state) {
+static void IICPD_02_70_meshllm_cases(void **state) {
+        struct json_object *all = vector_ours("node/backend-stability-cases-v1.json");
+        size_t n = 0;
+
+        (void) state;
+        vector_each(vector_get(all, "meshllm"), one) {
+                struct stability s = {.state = STATE_OK, .reason = "ok"};
+                struct json_object *model = vector_find(one, "expected_model"), *body = vector_find(one, "models");
+                struct json_object *status = vector_find(one, "models_status"), *want = vector_get(one, "expected");
+                bool good = status && json_object_get_int(status) == 200;
+                struct backend_stability got;
+
+                observe_meshllm(&s, json_object_get_int(vector_get(one, "readyz")) == 200,
+                                good ? vector_text(body) : IICP_STR_NONE,
+                                model ? iicp_str(json_object_get_string(model)) : IICP_STR_NONE, NOW_S * 1000);
+                stability_get(&s, NOW_S * 1000, NOW_S, &got);
+                assert_string_equal(backend_state_name(got.state), vector_str(want, "backend_state").p);
+                assert_string_equal(got.reason, vector_str(want, "reason_class").p);
+                assert_int_equal(got.retry_after_s, vector_find(want, "retry_after_s")
+                                                            ? json_object_get_int(vector_get(want, "retry_after_s"))
+                                                            : 0);
+                n++;
+        }
+        assert_int_equal(n, 6);
+        json_object_put(all);
+}
+
+static void IICPD_02_70_a_drain_lasts_until_its_end(void **state) {
         struct stability s = {.state = STATE_OK, .reason = "ok"};
         struct backend_stability got;
 
@@ -112,9 +139,10 @@ static void IICPD_02_67_patterns(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(ollama_cases),
-                cmocka_unit_test(lmstudio_cases),
-                cmocka_unit_test(a_drain_lasts_until_its_end),
+                cmocka_unit_test(IICPD_02_70_ollama_cases),
+                cmocka_unit_test(IICPD_02_70_lmstudio_cases),
+                cmocka_unit_test(IICPD_02_70_meshllm_cases),
+                cmocka_unit_test(IICPD_02_70_a_drain_lasts_until_its_end),
                 cmocka_unit_test(IICPD_02_67_lists_keep_order_and_drop_doubles),
                 cmocka_unit_test(IICPD_02_67_patterns),
         };
