@@ -45,7 +45,6 @@ struct config_backend {
 
 struct config_origin;
 
-enum config_supervised { SUPERVISED_NO, SUPERVISED_YES, SUPERVISED_AUTO /* NOTIFY_SOCKET is set */ };
 enum config_auth_mode { AUTH_OPEN, AUTH_REQUIRED };
 
 struct config {
@@ -85,16 +84,12 @@ struct config {
         /* auth, tasks, policy, encryption */
         int auth_mode;
         struct secret caller_tokens;
-        bool require_uuid, any_model;
+        bool require_uuid, any_model, lifecycle_enabled;
         bool allow_high_risk;
         bool cx_enabled, cx_require;
         uint64_t cx_rotate_ms;
         /* nat: what of it exists yet */
         bool allow_private;
-        /* recovery */
-        unsigned recovery_grace, recovery_every; /* checks; heartbeats */
-        int recovery_supervised;  /* enum config_supervised */
-        bool recovery_restart;
         /* network, metrics, log, control */
         char *network_proxy;
         bool metrics_enabled;

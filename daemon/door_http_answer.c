@@ -25,7 +25,7 @@ static void header(struct MHD_Response *r, const char *name, const char *value) 
         (void) MHD_add_response_header(r, name, value);
 }
 
-static void headers(struct MHD_Response *r, const char *type) {
+void http_common_headers(struct MHD_Response *r, const char *type) {
         for (size_t i = 0; i < sizeof common / sizeof common[0]; i++)
                 header(r, common[i][0], common[i][1]);
         if (type)
@@ -39,7 +39,7 @@ static struct MHD_Response *response(char *body, size_t n, const char *type) {
         if (!r)
                 free(body);
         else
-                headers(r, type);
+                http_common_headers(r, type);
         return r;
 }
 
@@ -58,16 +58,19 @@ static void closing(struct http_conn *c, struct MHD_Response *r) {
         c->linger = true;
 }
 
+static bool is_task(const struct http_conn *c) {
+        return c->req.target.resource == HTTP_TASK || c->req.target.resource == HTTP_SUBMIT;
+}
+
 static void count(const struct http_conn *c, enum iicp_refusal_id id) {
-        if (c->req.target.resource == HTTP_TASK)
+        if (is_task(c))
                 metrics_refused(c->door->node->metrics, id);
 }
 
 /* The body of a refusal: inside a task answer on the task resource. */
 static void refusal_body(const struct http_conn *c, enum iicp_refusal_id id, struct iicp_buf *out) {
         struct iicp_refusal refusal = {.id = id};
-        bool task = c->req.target.resource == HTTP_TASK && id != IICP_REFUSE_METHOD &&
-                    id != IICP_REFUSE_MEDIA_TYPE_CBOR;
+        bool task = is_task(c) && id != IICP_REFUSE_METHOD && id != IICP_REFUSE_MEDIA_TYPE_CBOR;
 
         if (task)
                 iicp_refusal_task_body(&refusal, IICP_STR_NONE, -1, out);
@@ -94,6 +97,19 @@ enum MHD_Result http_answer_refusal(struct http_conn *c, enum iicp_refusal_id id
         return queue(c, (unsigned) iicp_refusal_info(id)->status, r);
 }
 
+enum MHD_Result http_answer_refused(struct http_conn *c, const struct iicp_refusal *refusal) {
+        struct task_answer a = {
+                .status = iicp_refusal_info(refusal->id)->status,
+                .retry_after_s = iicp_refusal_retry_after_s(refusal),
+                .www_authenticate = refusal->id == IICP_REFUSE_UNAUTHORIZED,
+        };
+        struct iicp_buf out = {0};
+
+        iicp_refusal_body(refusal, &out);
+        a.body = iicp_buf_take(&out, &a.n);
+        return a.body ? http_answer_task(c, &a) : MHD_NO;
+}
+
 /* ---- tasks ---- */
 
 static void wipe(void *body) {
@@ -108,7 +124,7 @@ static struct MHD_Response *secret_response(char *body, size_t n) {
         if (!r)
                 wipe(body);
         else
-                headers(r, JSON);
+                http_common_headers(r, JSON);
         return r;
 }
 
@@ -152,6 +168,10 @@ static enum MHD_Result answer_text(struct http_conn *c, struct iicp_buf *out, co
         return queue(c, MHD_HTTP_OK, r);
 }
 
+enum MHD_Result http_answer_json(struct http_conn *c, struct iicp_buf *out) {
+        return answer_text(c, out, JSON);
+}
+
 enum MHD_Result http_answer_health(struct http_conn *c) {
         struct iicp_buf out = {0};
 
@@ -170,7 +190,7 @@ struct MHD_Response *http_options_response(void) {
         struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 
         if (r) {
-                headers(r, NULL);
+                http_common_headers(r, NULL);
                 header(r, "Access-Control-Max-Age", "86400");
         }
         return r;

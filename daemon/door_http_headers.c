@@ -32,43 +32,6 @@ static struct iicp_str list_next(struct iicp_str *rest, char separator) {
         return trim(item);
 }
 
-/* ---- target ---- */
-
-static const struct {
-        const char *path, *allow;
-} resources[] = {
-        [HTTP_UNKNOWN] = {"", ""},
-        [HTTP_TASK] = {"/v1/task", "POST, OPTIONS"},
-        [HTTP_HEALTH] = {"/iicp/health", "GET, HEAD, OPTIONS"},
-        [HTTP_METRICS] = {"/metrics", "GET, HEAD, OPTIONS"},
-};
-
-const char *http_allow(enum http_resource r) {
-        return resources[r].allow;
-}
-
-void http_target_parse(struct iicp_str target, struct http_target *ret) {
-        struct iicp_str path = target;
-        size_t scheme = starts(target, "http://") ? 7 : starts(target, "https://") ? 8 : 0;
-        const char *query;
-
-        *ret = (struct http_target){.resource = HTTP_UNKNOWN};
-        if (scheme) {
-                size_t n = scheme;
-
-                while (n < target.n && target.p[n] != '/' && target.p[n] != '?')
-                        n++;
-                ret->authority = (struct iicp_str){target.p + scheme, n - scheme};
-                path = (struct iicp_str){target.p + n, target.n - n};
-        }
-        query = path.n ? memchr(path.p, '?', path.n) : NULL;
-        if (query)
-                path.n = (size_t) (query - path.p);
-        for (enum http_resource r = HTTP_TASK; r <= HTTP_METRICS; r++)
-                if (iicp_str_is(path, resources[r].path))
-                        ret->resource = r;
-}
-
 /* ---- host ---- */
 
 struct iicp_str http_host_name(struct iicp_str authority) {
@@ -146,6 +109,8 @@ void http_field(struct http_fields *f, struct iicp_str name, struct iicp_str val
         case 'a':
                 if (is(name, "authorization"))
                         first(&f->authorization, value);
+                else if (is(name, "accept"))
+                        first(&f->accept, value);
                 break;
         case 'c':
                 if (is(name, "content-length"))
@@ -160,6 +125,10 @@ void http_field(struct http_fields *f, struct iicp_str name, struct iicp_str val
                         f->doubled_host |= f->host.p != NULL;
                         first(&f->host, value);
                 }
+                break;
+        case 'l':
+                if (is(name, "last-event-id"))
+                        first(&f->last_event_id, value);
                 break;
         case 'o':
                 if (is(name, "origin"))

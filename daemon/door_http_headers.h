@@ -12,14 +12,38 @@ enum http_resource {
         HTTP_TASK,           /* POST /v1/task */
         HTTP_HEALTH,         /* GET, HEAD /iicp/health */
         HTTP_METRICS,        /* GET, HEAD /metrics */
+        HTTP_SUBMIT,         /* POST /v1/tasks */
+        HTTP_RECORD,         /* GET, HEAD /v1/tasks/{id} */
+        HTTP_EVENTS,         /* GET /v1/tasks/{id}/events */
+        HTTP_CANCEL,         /* POST /v1/tasks/{id}/cancel */
+        HTTP_STREAM,         /* GET /v1/stream */
+        HTTP_CONTROL,        /* POST /v1/control */
+        HTTP_RESOURCES_,
 };
+
+#define HTTP_ID_MAX 128 /* bytes of a task id in a target, decoded */
 
 struct http_target {
         enum http_resource resource;
         struct iicp_str authority; /* of the absolute form, else absent */
+        char id[HTTP_ID_MAX + 1];  /* of the path, or subject_id; decoded */
+        int64_t after_sequence;    /* -1 = from the first one */
+        bool has_after, bad_query; /* a value that is none */
+        bool follow;               /* follow=1 */
+        bool subject_call;         /* subject=call */
 };
 /* The target as it came: origin form, absolute form or "*". */
 void http_target_parse(struct iicp_str target, struct http_target *ret);
+
+/* A sequence as a query or Last-Event-ID writes it: digits, or -1. */
+bool http_sequence(struct iicp_str text, int64_t *ret);
+
+/* Is the resource one of the service-lifecycle profile? */
+bool http_is_lifecycle(enum http_resource r);
+/* POST, or GET with or without HEAD? */
+bool http_method_fits(enum http_resource r, const char *method);
+/* Longest request body of a resource, bytes. [02 section 2.2] */
+size_t http_body_max(enum http_resource r);
 
 /* Value of Allow for a resource. */
 const char *http_allow(enum http_resource r);
@@ -33,7 +57,7 @@ bool http_host_is_local(struct iicp_str host);
 struct http_fields {
         unsigned n;
         struct iicp_str host, origin, authorization, consumer_token, content_type, traceparent,
-                tracestate, trace_id, forwarded_for;
+                tracestate, trace_id, forwarded_for, accept, last_event_id;
         bool require_e2e;
         bool encoded;            /* Content-Encoding other than identity */
         bool bad_length;         /* Content-Length malformed, or several that differ */

@@ -45,6 +45,7 @@ struct http_request {
         char *body;
         size_t n, cap;
         struct task *task;
+        struct http_stream *stream;  /* the answer is a stream of events */
         bool answered;
         struct task_answer answer;
 };
@@ -95,11 +96,21 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const cha
                                 const char *version, const char *data, size_t *n, void **request);
 void http_on_completed(void *cls, struct MHD_Connection *mhd, void **request,
                        enum MHD_RequestTerminationCode code);
-/* The caller is gone: its task is aborted. */
+/* The caller is gone: its task is aborted, its stream ends. */
 void http_request_abort(struct http_conn *c);
+/* Suspended until http_resume. */
+void http_suspend(struct http_conn *c);
+void http_resume(struct http_conn *c);
+/* Address of the caller behind trusted proxies. */
+void http_caller(const struct http_conn *c, struct sockaddr_storage *ret);
 
 /* door_http_answer.c */
 enum MHD_Result http_answer_refusal(struct http_conn *c, enum iicp_refusal_id id, bool close);
+enum MHD_Result http_answer_refused(struct http_conn *c, const struct iicp_refusal *refusal);
+/* 200 and JSON; takes the bytes. */
+enum MHD_Result http_answer_json(struct http_conn *c, struct iicp_buf *out);
+/* CORS and the like for a response that is made elsewhere. */
+void http_common_headers(struct MHD_Response *r, const char *type);
 enum MHD_Result http_answer_task(struct http_conn *c, struct task_answer *a);
 enum MHD_Result http_answer_health(struct http_conn *c);
 enum MHD_Result http_answer_metrics(struct http_conn *c);
@@ -108,6 +119,20 @@ struct MHD_Response *http_options_response(void);
 /* Where the library takes no answer any more, but the caller may still hear one: writes it into the
  * socket, which is empty in that direction, and returns MHD_NO. */
 enum MHD_Result http_send_raw(struct http_conn *c, enum iicp_refusal_id id);
+
+/* door_http_lifecycle.c: resources of 02 section 11 but the submit, which is a task */
+enum MHD_Result http_lifecycle_get(struct http_conn *c);
+enum MHD_Result http_lifecycle_post(struct http_conn *c);
+
+/* door_http_stream.c: events as they come. The observer is taken over. */
+struct lifecycle_observer;
+enum http_stream_form { HTTP_STREAM_SSE, HTTP_STREAM_NDJSON, HTTP_STREAM_SUBJECT /* SSE of /v1/stream */ };
+struct http_stream *http_stream_new(struct http_conn *c, enum http_stream_form form, bool follow);
+void http_stream_ready(void *stream); /* lifecycle_ready_fn */
+enum MHD_Result http_stream_answer(struct http_stream *s, struct lifecycle_observer *o);
+/* Without an answer, or once the request is over: nothing of it is used any more. */
+void http_stream_leave(struct http_stream *s);
+void http_stream_free(struct http_stream *s);
 
 /* door_http_linger.c: an answer must arrive although the rest of the request was not read. Takes
  * the descriptor, a duplicate that the listener knows about. */

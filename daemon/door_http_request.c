@@ -102,16 +102,24 @@ static enum MHD_Result refuse(struct http_conn *c, enum iicp_refusal_id id, bool
         return http_answer_refusal(c, id, close);
 }
 
-static enum MHD_Result on_post_task(struct http_conn *c) {
+static enum MHD_Result on_post(struct http_conn *c) {
         struct http_request *r = &c->req;
         enum iicp_refusal_id id = http_body_check(&r->fields);
 
+        if (id == IICP_REFUSE_NONE && r->fields.has_length && r->fields.length > http_body_max(r->target.resource))
+                id = IICP_REFUSE_TOO_LARGE;
         if (id != IICP_REFUSE_NONE)
                 return refuse(c, id, true);
         r->wants_body = true;
         if (r->fields.length > 0 || r->fields.chunked)
                 http_queue_move(c, &c->door->bodies, c->since_ms + HTTP_WHOLE_MS);
         return MHD_YES;
+}
+
+static bool offered(const struct node *node, enum http_resource resource) {
+        if (resource == HTTP_METRICS)
+                return node->config->metrics_enabled && !node->config->metrics_listen;
+        return resource != HTTP_UNKNOWN && (!http_is_lifecycle(resource) || node->config->lifecycle_enabled);
 }
 
 static enum MHD_Result route(struct http_conn *c, const char *method, bool body) {
@@ -128,16 +136,22 @@ static enum MHD_Result route(struct http_conn *c, const char *method, bool body)
                 r->refused = body;
                 return http_answer_options(c, body);
         }
-        if (r->target.resource == HTTP_UNKNOWN ||
-            (r->target.resource == HTTP_METRICS && (!node->config->metrics_enabled || node->config->metrics_listen)))
+        if (!offered(node, r->target.resource))
                 return refuse(c, IICP_REFUSE_NOT_FOUND, body);
-        if (r->target.resource == HTTP_TASK)
-                return is_method(method, "POST") ? on_post_task(c) : refuse(c, IICP_REFUSE_METHOD, body);
-        if (!is_method(method, "GET") && !is_method(method, "HEAD"))
+        if (!http_method_fits(r->target.resource, method))
                 return refuse(c, IICP_REFUSE_METHOD, body);
+        if (http_body_max(r->target.resource) > 0)
+                return on_post(c);
         if (body)
                 return refuse(c, IICP_REFUSE_INVALID_HTTP_BODY, true);
-        return r->target.resource == HTTP_HEALTH ? http_answer_health(c) : http_answer_metrics(c);
+        switch (r->target.resource) {
+        case HTTP_HEALTH:
+                return http_answer_health(c);
+        case HTTP_METRICS:
+                return http_answer_metrics(c);
+        default:
+                return http_lifecycle_get(c);
+        }
 }
 
 static enum MHD_Result on_head(struct http_conn *c, const char *method) {
@@ -168,7 +182,7 @@ static bool body_room(struct http_request *r, size_t more) {
                 return true;
         while (cap < r->n + more)
                 cap *= 2;
-        cap = MIN(MAX(cap, (size_t) 1), IICP_BODY_MAX);
+        cap = MIN(MAX(cap, (size_t) 1), http_body_max(r->target.resource));
         p = realloc(r->body, cap);
         if (!p)
                 return false;
@@ -184,7 +198,7 @@ static enum MHD_Result on_body(struct http_conn *c, const char *data, size_t *n)
         *n = 0;
         if (r->refused)
                 return MHD_YES; /* dropped: the answer is on its way */
-        if (got > IICP_BODY_MAX - r->n) {
+        if (got > http_body_max(r->target.resource) - r->n) {
                 /* The library takes an answer only between the pieces of a body or at its end; the
                  * caller has to hear of this now, and the rest is not read. */
                 r->refused = true;
@@ -207,11 +221,20 @@ static void on_answer(void *arg, struct task_answer *answer) {
         r->task = NULL;
         r->answer = *answer;
         r->answered = true;
-        if (c->suspended) {
-                c->suspended = false;
-                MHD_resume_connection(c->mhd);
-                http_kick(c->door);
-        }
+        http_resume(c);
+}
+
+void http_suspend(struct http_conn *c) {
+        c->suspended = true;
+        MHD_suspend_connection(c->mhd);
+}
+
+void http_resume(struct http_conn *c) {
+        if (!c->suspended)
+                return;
+        c->suspended = false;
+        MHD_resume_connection(c->mhd);
+        http_kick(c->door);
 }
 
 void http_request_abort(struct http_conn *c) {
@@ -219,11 +242,16 @@ void http_request_abort(struct http_conn *c) {
 
         if (t)
                 task_abort(t);
-        if (c->suspended) {
-                c->suspended = false;
-                MHD_resume_connection(c->mhd);
-                http_kick(c->door);
-        }
+        if (c->req.stream)
+                http_stream_leave(c->req.stream);
+        http_resume(c);
+}
+
+void http_caller(const struct http_conn *c, struct sockaddr_storage *ret) {
+        memset(ret, 0, sizeof *ret);
+        memcpy(ret, &c->peer, sizeof c->peer);
+        if (c->req.fields.forwarded_for.p)
+                peer_behind_proxies(c->req.fields.forwarded_for, c->door->node->config->trusted_proxies, ret);
 }
 
 static enum MHD_Result on_complete(struct http_conn *c) {
@@ -240,23 +268,23 @@ static enum MHD_Result on_complete(struct http_conn *c) {
                 .trace_id = f->trace_id,
                 .require_e2e = f->require_e2e,
                 .door = "http",
+                .lifecycle = r->target.resource == HTTP_SUBMIT,
         };
 
         r->complete = true;
         http_queue_move(c, NULL, 0);
+        if (r->target.resource == HTTP_CANCEL || r->target.resource == HTTP_CONTROL)
+                return http_lifecycle_post(c);
         q.body = r->body ? TAKE_PTR(r->body) : calloc(1, 1);
         if (!q.body)
                 return MHD_NO;
-        memcpy(&q.peer, &c->peer, sizeof c->peer);
-        if (f->forwarded_for.p)
-                peer_behind_proxies(f->forwarded_for, node->config->trusted_proxies, &q.peer);
+        http_caller(c, &q.peer);
         r->task = task_start(node->corridor, &q, on_answer, c);
         if (r->answered)
                 r->task = NULL;
         if (!r->task)
                 return r->answered ? http_answer_task(c, &r->answer) : MHD_NO;
-        c->suspended = true;
-        MHD_suspend_connection(c->mhd);
+        http_suspend(c);
         return MHD_YES;
 }
 
@@ -305,6 +333,8 @@ void http_on_completed(void *cls, struct MHD_Connection *mhd, void **request,
         struct task *t = TAKE_PTR(r->task);
         if (t)
                 task_abort(t);
+        if (r->stream)
+                http_stream_leave(TAKE_PTR(r->stream));
         if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
                 /* Framing of chunks is not told, so what has come is taken as it is. */
                 c->consumed += r->head_n + r->n;

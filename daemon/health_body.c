@@ -4,6 +4,7 @@
 #include "door_http.h"
 #include "listener.h"
 #include "node.h"
+#include "task/lifecycle.h"
 
 #include <iicp/directory.h>
 
@@ -62,7 +63,7 @@ static void models(struct node *n, struct iicp_buf *out) {
 static void stability(struct node *n, struct iicp_buf *out) {
         struct backend_stability s = {0};
 
-        backends_stability(n->backends, &s);
+        corridor_stability(n->corridor, &s);
         iicp_buf_puts(out, ",\"backend_stability\":{\"backend_state\":");
         iicp_buf_json_str(out, iicp_str(backend_state_name(s.state)));
         iicp_buf_puts(out, ",\"reason_class\":");
@@ -91,6 +92,7 @@ void health_body(struct node *n, struct iicp_buf *out) {
         intents(n, out);
         iicp_buf_puts(out, ",\"pinhole_state\":{\"active\":false}");
         stability(n, out);
+        corridor_profiles_json(n->corridor, out);
         iicp_buf_puts(out, "}");
 }
 
@@ -100,14 +102,22 @@ static void gauge(struct iicp_buf *out, const char *name, const char *help, unsi
 
 void metrics_node_gauges(void *arg, struct iicp_buf *out) {
         struct node *n = arg;
+        struct lifecycle_facts lifecycle;
         struct backend_stability s = {0};
         uint64_t age_ms = clock_mono_ms(n->clock) - n->started_ms;
 
         gauge(out, "iicp_active_tasks", "Tasks that hold a slot.", corridor_active(n->corridor));
         gauge(out, "iicp_effective_max_concurrent", "Slots by the availability windows.",
               corridor_effective(n->corridor));
-        backends_stability(n->backends, &s);
+        corridor_stability(n->corridor, &s);
         gauge(out, "iicp_backend_draining", "1 while no backend takes new tasks.", s.state == STATE_DRAINING);
+        lifecycle_facts(corridor_lifecycle(n->corridor), &lifecycle);
+        gauge(out, "iicp_lifecycle_tasks", "Tasks of the lifecycle store, ended ones for an hour.", lifecycle.tasks);
+        gauge(out, "iicp_lifecycle_observers", "Streams of events that are open.", lifecycle.observers);
+        gauge(out, "iicp_lifecycle_buffer_bytes", "Events kept for replay.", (unsigned) lifecycle.bytes);
+        iicp_buf_printf(out, "# HELP iicp_lifecycle_lagged_total Observers that were too slow.\n"
+                             "# TYPE iicp_lifecycle_lagged_total counter\niicp_lifecycle_lagged_total %llu\n",
+                        (unsigned long long) lifecycle.lagged);
         if (n->listener) {
                 gauge(out, "iicp_connections", "Open connections of the task port.", listener_connections(n->listener));
                 gauge(out, "iicp_max_connections", "Limit of connections of the task port.",

@@ -20,7 +20,7 @@ static void stop_done(void *arg) {
 
         log_notice("stop_done", "stopped: %u finished, %u aborted, %s", life->running_at_stop - life->aborted,
                    life->aborted, life->node->config->deregister_on_stop ? "left the directory" : "registration kept");
-        loop_stop(life->node->loop, life->node->exit_status);
+        loop_stop(life->node->loop, 0);
 }
 
 static void look_at_flush(void *arg) {
@@ -68,13 +68,19 @@ static void drain_ended(struct node_life *life) {
         log_notice("drain_done", "drained: no task is running, %u aborted", life->aborted);
 }
 
+static bool is_paused(const struct node *n) {
+        const char *reason = corridor_draining(n->corridor);
+
+        return reason && strcmp(reason, CORRIDOR_PAUSED) == 0;
+}
+
 /* Called by the corridor whenever it has become empty. */
 static void on_idle(void *arg) {
         struct node_life *life = arg;
 
         if (life->node->phase == NODE_STOPPING)
                 stop_advance(life);
-        else if (corridor_draining(life->node->corridor))
+        else if (corridor_draining(life->node->corridor) && !is_paused(life->node))
                 drain_ended(life);
 }
 
@@ -91,7 +97,6 @@ void node_stop(struct node *n, const char *why) {
         struct node_life *life = n->life;
 
         if (n->phase == NODE_STOPPING) {
-                n->exit_status = 0; /* who stops us does not want us back */
                 log_notice("stop_now", "ending at once on %s: %u tasks are aborted", why, running(n));
                 life->aborted += running(n);
                 life->directory_told = true;
@@ -110,13 +115,6 @@ void node_stop(struct node *n, const char *why) {
         timer_set_ms(&life->drain, n->config->drain_ms);
         directory_stop(n->directory, on_directory_told, life);
         stop_advance(life);
-}
-
-void node_restart(struct node *n, int status, const char *why) {
-        if (n->phase == NODE_STOPPING)
-                return;
-        n->exit_status = status;
-        node_stop(n, why);
 }
 
 void node_drain(struct node *n, const char *by) {
@@ -143,6 +141,22 @@ void node_undrain(struct node *n, const char *by) {
         corridor_undrain(n->corridor);
         directory_poke(n->directory);
         log_notice("drain_done", "taking tasks again, by %s", by);
+}
+
+void node_pause(struct node *n, bool on) {
+        bool paused = is_paused(n);
+
+        /* A drain of iicpctl stays what it is. */
+        if (n->phase == NODE_STOPPING || (corridor_draining(n->corridor) && !paused) || on == paused)
+                return;
+        if (on)
+                corridor_drain(n->corridor, CORRIDOR_PAUSED);
+        else
+                corridor_undrain(n->corridor);
+        directory_poke(n->directory);
+        log_notice(on ? "drain_start" : "drain_done", on ? "paused through /v1/control: the mesh is told, %u tasks running"
+                                                         : "taking tasks again, resumed through /v1/control, %u tasks running",
+                   running(n));
 }
 
 /* ---- signals and housekeeping ---- */

@@ -33,6 +33,8 @@ static const struct wanted top_members[] = {
         WANTED(iicp_envelope, m_cx_response, "cx_response_encryption"),
         WANTED(iicp_envelope, m_billing, "billing"),
         WANTED(iicp_envelope, m_cip, "cip"),
+        WANTED(iicp_envelope, m_idempotency_key, "idempotency_key"),
+        WANTED(iicp_envelope, m_request_digest, "request_digest"),
 };
 
 struct constraints {

@@ -51,6 +51,25 @@ bool iicp_lifecycle_legal(enum iicp_lifecycle_state from, enum iicp_lifecycle_st
         return states[from].next & (1u << to);
 }
 
+const char *iicp_lifecycle_cancellation(enum iicp_lifecycle_state s, bool can_cancel) {
+        if (iicp_lifecycle_terminal(s))
+                return "already_terminal";
+        return can_cancel ? "cancel_signalled" : "cancel_unsupported";
+}
+
+const char *iicp_lifecycle_evidence_name(enum iicp_lifecycle_evidence e) {
+        static const char *const names[] = {
+                [IICP_LIFECYCLE_CANCEL_REQUESTED] = "cancel_requested",
+                [IICP_LIFECYCLE_TRANSPORT_ABORTED] = "transport_aborted",
+                [IICP_LIFECYCLE_BACKEND_ACKNOWLEDGED] = "backend_acknowledged",
+                [IICP_LIFECYCLE_EXECUTION_STOPPED] = "execution_stopped",
+                [IICP_LIFECYCLE_CANCEL_UNSUPPORTED] = "cancel_unsupported",
+                [IICP_LIFECYCLE_ALREADY_TERMINAL] = "already_terminal",
+        };
+
+        return names[e];
+}
+
 static const char *const verdicts[IICP_LIFECYCLE_VERDICT_MAX_] = {
         [IICP_LIFECYCLE_OK] = "ok",
         [IICP_LIFECYCLE_DISCARD] = "discard",

@@ -30,6 +30,10 @@ static const struct entry table[IICP_REFUSE_MAX_] = {
         ROW(DUPLICATE_TASK, 409, "conflict", "IICP-E010", "duplicate_task",
             "a task with this task_id was accepted before"),
         ROW(REPLAY, 409, "conflict", "IICP-E011", "replay_detected", "this nonce was used before"),
+        ROW(BINDING, 409, "conflict", NULL, "request_differs",
+            "the task_id or idempotency_key was used before for another request"),
+        ROW(RESUME, 409, "resume_unavailable", NULL, NULL,
+            "the events after this sequence are not kept any more"),
         ROW(TOO_LARGE, 413, "request_too_large", NULL, NULL,
             "the request body is larger than the limit"),
         ROW(MEDIA_TYPE, 415, "unsupported_media_type", NULL, NULL, "the request body must be JSON"),
@@ -45,6 +49,8 @@ static const struct entry table[IICP_REFUSE_MAX_] = {
             "the intent is not served by this node"),
         ROW(UNSUPPORTED_PROFILE, 422, "unsupported_profile", NULL, NULL,
             "a required profile is not supported"),
+        ROW(PROFILE_ELSEWHERE, 422, "unsupported_profile", NULL, NULL,
+            "this profile is served at POST /v1/tasks"),
         ROW(CIP_FIELDS, 422, "IICP-E028", "IICP-E028", NULL,
             "cooperative inference members or intent modifiers are not acceptable"),
         ROW(CIP_REPLICAS, 422, "IICP-E025", "IICP-E025", NULL,
@@ -55,6 +61,8 @@ static const struct entry table[IICP_REFUSE_MAX_] = {
             "too many requests from this origin"),
         ROW(AUTH_RATE_LIMITED, 429, "rate_limited", NULL, NULL,
             "too many failed authentications from this address"),
+        ROW(OBSERVERS, 429, "capacity_exceeded", NULL, "too_many_observers",
+            "the task has too many observers"),
         ROW(HEADER_TOO_LARGE, 431, "request_header_too_large", NULL, NULL,
             "the request head is larger than the limit"),
         ROW(RESPONSE_TOO_LARGE, 500, "response_too_large", NULL, NULL,
@@ -104,6 +112,11 @@ static void add_error(const struct iicp_refusal *r, struct iicp_buf *out) {
         add_member(out, "category", r->category);
         add_member(out, "rule_id", r->rule_id);
         add_member(out, "qos_class", r->qos_class);
+        add_member(out, "outcome", r->outcome);
+        if (r->state) {
+                add_member(out, "state", r->state);
+                iicp_buf_printf(out, ",\"latest_sequence\":%llu", (unsigned long long) r->latest_sequence);
+        }
         if (r->retry_after_ms > 0)
                 iicp_buf_printf(out, ",\"retry_after_ms\":%lld", (long long) r->retry_after_ms);
         iicp_buf_puts(out, "}");

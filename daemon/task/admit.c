@@ -99,22 +99,6 @@ static bool policy_ok(struct task *t, struct iicp_refusal *refusal) {
         return true;
 }
 
-/* No profile is served on this resource: lifecycle has resources of its own (02 section 11.1). */
-static bool profiles_ok(struct task *t, struct iicp_refusal *refusal) {
-        struct iicp_json profile;
-        struct iicp_json_iter it;
-
-        if (t->env.required_profiles.type != IICP_JSON_ARRAY)
-                return true;
-        iicp_json_iter_init(&it, &t->env.required_profiles);
-        if (!iicp_json_next(&it, NULL, &profile))
-                return true;
-        refuse(refusal, IICP_REFUSE_UNSUPPORTED_PROFILE);
-        if (iicp_json_copy(&profile, t->profile, sizeof(t->profile)) == 0)
-                refusal->profile = t->profile;
-        return false;
-}
-
 static void default_model(struct task *t) {
         const char *model = corridor_model_for(t->corridor, t->env.intent);
 
@@ -197,14 +181,23 @@ bool task_admit(struct task *t, const struct task_request *request, struct iicp_
                 return refuse(refusal, IICP_REFUSE_INVALID_HTTP_BODY);
         if (!task_authorize(t, request, refusal) || !envelope_ok(t, refusal))
                 return false;
+        task_profiles_note(t);
         if (t->env.timeout_ms > 0)
                 t->deadline_ms = t->received_ms + (uint64_t) t->env.timeout_ms;
-        if (!policy_ok(t, refusal))
+        if ((t->lifecycle && !lifecycle_bind(t, refusal)) || !policy_ok(t, refusal))
                 return false;
         t->intent = iicp_intent_find(t->env.intent);
         if (!t->intent || !corridor_serves(c, t->env.intent))
                 return refuse(refusal, IICP_REFUSE_UNKNOWN_INTENT);
-        if (!profiles_ok(t, refusal) || !task_choose_model(t, &t->env.payload, refusal))
+        if (!task_profiles(t, refusal))
+                return false;
+        if (t->lifecycle) {
+                enum lifecycle_lookup known = lifecycle_look_up(t, refusal);
+
+                if (known != LIFECYCLE_NEW)
+                        return known == LIFECYCLE_KNOWN;
+        }
+        if (!task_choose_model(t, &t->env.payload, refusal))
                 return false;
         if (task_pick(t, NULL, refusal) == PICK_NO_MODEL)
                 return false;
@@ -213,6 +206,8 @@ bool task_admit(struct task *t, const struct task_request *request, struct iicp_
                                                  .retry_after_ms = TASK_RETRY_CAPACITY_MS};
                 return false;
         }
+        if (!admission_deadline(t, refusal))
+                return false;
         if (task_capacity(t, refusal))
                 return true;
         if (refusal->id != IICP_REFUSE_CAPACITY || !queue_wanted(t))

@@ -4,9 +4,8 @@
 
 /* The 200 body around a backend's result. [02 section 6] */
 
-static void write_metrics(const struct task *t, const struct backend_answer *from, int64_t tokens,
-                          struct iicp_buf *out) {
-        iicp_buf_printf(out, ",\"metrics\":{\"latency_ms\":%llu",
+void answer_metrics(const struct task *t, const struct backend_answer *from, int64_t tokens, struct iicp_buf *out) {
+        iicp_buf_printf(out, "\"metrics\":{\"latency_ms\":%llu",
                         (unsigned long long) (task_now_ms(t) - t->received_ms));
         if (tokens >= 0)
                 iicp_buf_printf(out, ",\"tokens_used\":%lld", (long long) tokens);
@@ -31,7 +30,8 @@ void answer_build(struct task *t, const struct backend_answer *from, struct iicp
                                                      .reason = "backend_invalid_response"};
                 return;
         }
-        write_metrics(t, from, facts.tokens, out);
+        iicp_buf_puts(out, ",");
+        answer_metrics(t, from, facts.tokens, out);
         if (facts.model.type == IICP_JSON_STRING) {
                 iicp_buf_puts(out, ",\"model_used\":\"");
                 iicp_buf_add_str(out, facts.model.text);
@@ -49,6 +49,10 @@ void answer_build(struct task *t, const struct backend_answer *from, struct iicp
                         memcpy(copy, out->p + facts.usage_at, facts.usage_n);
                         out->n += facts.usage_n;
                 }
+        }
+        if (t->wants_admission) {
+                iicp_buf_puts(out, ",");
+                admission_accepted(t, out);
         }
         iicp_buf_puts(out, ",\"error\":null,\"generated_by_ai\":true}");
         *ret_tokens = facts.tokens;

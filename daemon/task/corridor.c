@@ -18,7 +18,8 @@ struct corridor *corridor_new(struct node *node) {
         c->origins = rate_new();
         c->addresses = rate_new();
         c->auth_failures = rate_new();
-        if (!c->nonces || !c->ids || !c->origins || !c->addresses || !c->auth_failures)
+        c->lifecycle = lifecycle_new(node);
+        if (!c->lifecycle || !c->nonces || !c->ids || !c->origins || !c->addresses || !c->auth_failures)
                 return corridor_free(c);
         return c;
 }
@@ -29,6 +30,7 @@ struct corridor *corridor_free(struct corridor *c) {
         c->on_change = NULL;
         c->on_idle = NULL;
         corridor_abort_all(c);
+        lifecycle_free(c->lifecycle);
         seen_free(c->nonces);
         seen_free(c->ids);
         rate_free(c->origins);
@@ -37,6 +39,10 @@ struct corridor *corridor_free(struct corridor *c) {
         iicp_wipe(c->old_token, sizeof(c->old_token));
         free(c);
         return NULL;
+}
+
+struct lifecycle *corridor_lifecycle(struct corridor *c) {
+        return c->lifecycle;
 }
 
 void corridor_token_rotated(struct corridor *c, const char *old_token) {
@@ -147,6 +153,13 @@ void corridor_undrain(struct corridor *c) {
 
 const char *corridor_draining(const struct corridor *c) {
         return c->draining;
+}
+
+void corridor_stability(const struct corridor *c, struct backend_stability *ret) {
+        backends_stability(c->node->backends, ret);
+        if (c->draining && strcmp(c->draining, CORRIDOR_PAUSED) == 0)
+                *ret = (struct backend_stability){.state = STATE_DRAINING, .reason = CORRIDOR_PAUSED,
+                                                  .retry_after_s = PAUSE_RETRY_S};
 }
 
 void corridor_abort_all(struct corridor *c) {

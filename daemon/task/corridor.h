@@ -4,6 +4,7 @@
 
 /* The inside of the corridor, for its own files only; doors see task.h. */
 
+#include "lifecycle.h"
 #include "node.h"
 #include "principal.h"
 #include "rate.h"
@@ -18,9 +19,19 @@
 
 #define TASK_TRACESTATE_MAX 512      /* bytes that are passed on [W3C trace context 3.3.1.5] */
 #define TASK_RETRY_CAPACITY_MS 2000  /* [02 section 5.2] */
+#define PAUSE_RETRY_S 60              /* nobody knows when an operator resumes */
 #define TOKEN_GRACE_MS 60000         /* the old node_token after a rotation [02 section 4.2] */
 #define TRACES_AT_ONCE 64             /* trace ids that random bytes are drawn for */
+#define LIFECYCLE_RETRY_FULL_MS 60000 /* the store is full: records leave after an hour */
 #define AUTH_FAILURES_MAX 60         /* a minute and source, mode required [05 section 15] */
+
+/* What a lifecycle submit is bound to, beyond the envelope. */
+#define LIFECYCLE_KEY 16      /* bytes of a digest that records are found by */
+#define LIFECYCLE_DIGEST 32   /* SHA-256 */
+struct lifecycle_binding {
+        uint8_t id_key[LIFECYCLE_KEY], idempotency[LIFECYCLE_KEY];
+        uint8_t owner[PRINCIPAL_OWNER], digest[LIFECYCLE_DIGEST];
+};
 
 enum task_step { TASK_ADMITTING, TASK_WAITING, TASK_RUNNING, TASK_ANSWERED };
 
@@ -32,6 +43,10 @@ struct task {
         const char *door;
         enum task_step step;
         bool has_slot, has_id, encrypted, second_try;
+        bool lifecycle, whole;       /* of the request */
+        bool wants_admission;        /* the provider-admission profile is required */
+        struct lifecycle_binding binding;
+        struct lifecycle_task *record; /* from acceptance on: the answer goes into its events */
 
         char *body;
         size_t n_body;
@@ -71,6 +86,7 @@ struct corridor {
         unsigned active, waiting;
         uint64_t arrivals;
         struct seen *nonces, *ids;
+        struct lifecycle *lifecycle; /* the store, NULL only while it is made */
         struct rate *origins, *addresses, *auth_failures;
         struct task_counts counts;
         unsigned char random[TRACES_AT_ONCE][IICP_TRACE_RANDOM];
@@ -106,6 +122,33 @@ enum backend_pick task_pick(struct task *t, const struct backend *except, struct
 /* auth.c: step 4. */
 bool task_authorize(struct task *t, const struct task_request *request, struct iicp_refusal *refusal);
 
+/* profile.c: once the envelope is read, sets wants_admission, for the words of refusals. */
+void task_profiles_note(struct task *t);
+/* The profiles that a task requires, step 7. */
+bool task_profiles(struct task *t, struct iicp_refusal *refusal);
+/* provider-admission: is there time for anything at all, just before the slot is taken? */
+bool admission_deadline(const struct task *t, struct iicp_refusal *refusal);
+/* What a refusal is called in its words; NULL: it has none. */
+const char *admission_outcome(const struct iicp_refusal *refusal, bool accepted);
+/* "\"admission\":{...}" of an answer, for a task that wants_admission. */
+void admission_accepted(const struct task *t, struct iicp_buf *out);
+
+/* lifecycle_binding.c: fills t->binding, with step 5. */
+bool lifecycle_bind(struct task *t, struct iicp_refusal *refusal);
+/* lifecycle_run.c: a submit, after step 7 and again with step 11, as another may have come first while
+ * it waited. KNOWN: t->record is the record of before. */
+enum lifecycle_lookup { LIFECYCLE_NEW, LIFECYCLE_KNOWN, LIFECYCLE_REFUSED };
+enum lifecycle_lookup lifecycle_look_up(struct task *t, struct iicp_refusal *refusal);
+/* After step 13: makes the record; the door has its answer (202, or 200 for KNOWN) by the next one. */
+bool lifecycle_accept(struct task *t, struct iicp_refusal *refusal);
+void lifecycle_answer(struct task *t, int status);
+bool lifecycle_streams(const struct task *t);
+void lifecycle_text(void *task, struct iicp_str text);
+/* The ends; t->record is NULL afterwards. false: nothing happened, *refusal says why it has failed. */
+bool lifecycle_completed(struct task *t, const struct backend_answer *from, int64_t *ret_tokens,
+                         struct iicp_refusal *refusal);
+void lifecycle_failed(struct task *t, const struct iicp_refusal *refusal);
+
 /* queue.c */
 bool queue_wanted(const struct task *t);
 void queue_add(struct task *t);
@@ -119,6 +162,9 @@ bool task_execute(struct task *t);
 /* answer.c: the 200 body; refusal.id != NONE when the result cannot be presented. */
 void answer_build(struct task *t, const struct backend_answer *from, struct iicp_buf *out,
                   int64_t *ret_tokens, struct iicp_refusal *ret_refusal);
+
+/* "\"metrics\":{...}" */
+void answer_metrics(const struct task *t, const struct backend_answer *from, int64_t tokens, struct iicp_buf *out);
 
 /* task.c: the only way out of the corridor. */
 void task_finish(struct task *t, struct task_answer *answer);

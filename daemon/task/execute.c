@@ -113,14 +113,19 @@ static void budget_over(void *arg) {
         answer_refused(arg, IICP_REFUSE_TIMEOUT);
 }
 
-static void send_answer(struct task *t, struct iicp_buf *body, int64_t tokens) {
+static void count_success(struct task *t, int64_t tokens) {
         struct corridor *c = t->corridor;
-        struct task_answer answer = {.status = 200, .generated_by_ai = true, .secret = true};
         uint64_t took_ms = task_now_ms(t) - t->received_ms;
 
         metrics_task(c->node->metrics, t->env.intent, t->env.qos, OUTCOME_SUCCESS, took_ms, tokens);
         c->counts.success++;
         c->counts.latency_ms_sum += (double) took_ms;
+}
+
+static void send_answer(struct task *t, struct iicp_buf *body, int64_t tokens) {
+        struct task_answer answer = {.status = 200, .generated_by_ai = true, .secret = true};
+
+        count_success(t, tokens);
         answer.body = iicp_buf_take(body, &answer.n);
         task_finish(t, &answer);
 }
@@ -162,6 +167,20 @@ static void answer_success(struct task *t, const struct backend_answer *from) {
                 send_answer(t, out, tokens);
 }
 
+/* The result goes into the terminal event; nobody waits for an answer any more. */
+static void end_record(struct task *t, const struct backend_answer *from) {
+        struct task_answer none = {.status = 200};
+        struct iicp_refusal refusal;
+        int64_t tokens = -1;
+
+        if (!lifecycle_completed(t, from, &tokens, &refusal)) {
+                task_refuse(t, &refusal);
+                return;
+        }
+        count_success(t, tokens);
+        task_finish(t, &none);
+}
+
 static bool call_backend(struct task *t);
 
 /* At most one second try, on another backend with the same model, inside the same budget; nothing
@@ -186,7 +205,9 @@ static void backend_done(void *arg, const struct backend_answer *answer) {
         struct task *t = arg;
 
         t->call = NULL;
-        if (answer->refusal.id == IICP_REFUSE_NONE)
+        if (answer->refusal.id == IICP_REFUSE_NONE && t->record)
+                end_record(t, answer);
+        else if (answer->refusal.id == IICP_REFUSE_NONE)
                 answer_success(t, answer);
         else if (!answer->retry_elsewhere || !try_elsewhere(t))
                 task_refuse(t, &answer->refusal);
@@ -201,6 +222,7 @@ static bool call_backend(struct task *t) {
                 .deadline_ms = t->deadline_ms,
                 .trace = &t->trace,
                 .tracestate = iicp_str(t->tracestate),
+                .on_text = t->record && lifecycle_streams(t) ? lifecycle_text : NULL,
         };
         const struct iicp_trace *span;
 
@@ -211,10 +233,32 @@ static bool call_backend(struct task *t) {
         return t->call != NULL;
 }
 
+/* While it waited, the same submit may have been accepted. */
+static bool is_known_by_now(struct task *t) {
+        struct iicp_refusal refusal;
+
+        switch (lifecycle_look_up(t, &refusal)) {
+        case LIFECYCLE_NEW:
+                return false;
+        case LIFECYCLE_KNOWN:
+                lifecycle_answer(t, 200);
+                t->record = NULL;
+                task_abort(t);
+                return true;
+        case LIFECYCLE_REFUSED:
+                break;
+        }
+        task_refuse(t, &refusal);
+        return true;
+}
+
 bool task_execute(struct task *t) {
-        struct iicp_refusal refusal = {.id = take(t)};
+        struct iicp_refusal refusal;
         uint64_t now_ms;
 
+        if (t->lifecycle && is_known_by_now(t))
+                return false;
+        refusal = (struct iicp_refusal){.id = take(t)};
         if (refusal.id != IICP_REFUSE_NONE || !prepare(t, &refusal)) {
                 task_refuse(t, &refusal);
                 return false;
@@ -222,6 +266,13 @@ bool task_execute(struct task *t) {
         now_ms = t->executing_ms = task_now_ms(t);
         if (now_ms >= t->deadline_ms)
                 return answer_refused(t, IICP_REFUSE_TIMEOUT);
+        if (t->lifecycle) {
+                if (!lifecycle_accept(t, &refusal)) {
+                        task_refuse(t, &refusal);
+                        return false;
+                }
+                lifecycle_answer(t, 202);
+        }
         if (!call_backend(t))
                 return answer_refused(t, IICP_REFUSE_INTERNAL);
         timer_init(&t->budget, t->corridor->node->loop, budget_over, t);

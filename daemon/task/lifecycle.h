@@ -35,14 +35,14 @@ struct lifecycle_event {
         enum iicp_lifecycle_state state;
         bool is_final;
         int64_t tokens;             /* tokens_used, -1 = unknown */
-        struct iicp_json result;    /* string: increment (partial) or last increment; object: the whole
-                                     * result; NONE. A slice of json */
-        struct iicp_json sealed;    /* iicp_conf_resp object or NONE. A slice of json */
         const char *error_code, *error_message; /* failed, cancelled, expired; static */
         size_t n;
         char json[];                /* the whole event of 02 section 11.4, one line; wiped */
 };
 void lifecycle_event_unref(struct lifecycle_event *e);
+/* A member of it, a slice of json: "result" (a string is an increment, an object the whole result),
+ * "iicp_conf_resp" where the content is sealed, "usage", "model_used", "finish_reason", "receipt". */
+struct iicp_json lifecycle_event_get(const struct lifecycle_event *e, const char *member);
 
 struct lifecycle *lifecycle_new(struct node *node);
 struct lifecycle *lifecycle_free(struct lifecycle *l);
@@ -60,9 +60,12 @@ uint64_t lifecycle_latest(const struct lifecycle_task *t);   /* sequence of the 
  * in after the opening brace ("\"cancellation\":\"...\","), "" for nothing. */
 void lifecycle_record_json(const struct lifecycle_task *t, const char *extra, struct iicp_buf *out);
 
-/* Aborts the backend call and ends the task as cancelled; a task that has ended stays as it is.
- * "cancel_signalled", "cancel_unsupported", "already_terminal". */
-const char *lifecycle_cancel(struct lifecycle_task *t);
+/* Aborts the backend call and ends the task as cancelled; a task that has ended stays as it is. */
+struct lifecycle_cancelled {
+        const char *outcome;    /* cancel_signalled, cancel_unsupported, already_terminal */
+        const char *evidence;   /* what is known of the backend: iicp_lifecycle_evidence_name */
+};
+void lifecycle_cancel(struct lifecycle_task *t, struct lifecycle_cancelled *ret);
 
 /* ---- observers ----
  * An observer is a place in the sequence and nothing more: it never holds the task up. Take events until

@@ -116,7 +116,8 @@ void task_finish(struct task *t, struct task_answer *answer) {
         task_release(t, answer->status == 200);
         memcpy(answer->trace_id, t->trace_id, sizeof(answer->trace_id));
         task_free(t);
-        fn(arg, answer);
+        if (fn)
+                fn(arg, answer);
         if (held)
                 after_release(c);
 }
@@ -160,6 +161,7 @@ void task_refuse(struct task *t, const struct iicp_refusal *refusal) {
                 .www_authenticate = refusal->id == IICP_REFUSE_UNAUTHORIZED,
         };
         _cleanup_(iicp_buf_free) struct iicp_buf body = {.max = IICP_BODY_MAX};
+        struct iicp_refusal told = *refusal;
         struct iicp_str id = t->env.task_id;
         int64_t latency_ms = -1;
 
@@ -169,9 +171,16 @@ void task_refuse(struct task *t, const struct iicp_refusal *refusal) {
                 log_failure(t, refusal, info->status);
         } else
                 metrics_refused(t->corridor->node->metrics, refusal->id);
+        if (t->record) { /* its door has had its answer */
+                lifecycle_failed(t, refusal);
+                task_finish(t, &answer);
+                return;
+        }
         if (id.n > IICP_TASK_ID_ECHO_MAX)
                 id = IICP_STR_NONE;
-        iicp_refusal_task_body(refusal, id, latency_ms, &body);
+        if (t->wants_admission)
+                told.outcome = admission_outcome(refusal, t->call != NULL);
+        iicp_refusal_task_body(&told, id, latency_ms, &body);
         answer.body = iicp_buf_take(&body, &answer.n);
         task_finish(t, &answer);
 }
@@ -206,6 +215,8 @@ struct task *task_start(struct corridor *c, struct task_request *request, task_a
         t->door_arg = door_arg;
         t->door = request->door;
         t->peer = request->peer;
+        t->lifecycle = request->lifecycle;
+        t->whole = request->whole;
         t->require_e2e = request->require_e2e || c->node->config->cx_require;
         t->n_body = request->n;
         t->body = TAKE_PTR(request->body);
@@ -219,8 +230,14 @@ struct task *task_start(struct corridor *c, struct task_request *request, task_a
                 return NULL;
         }
         adopt_trace_of_body(t, request);
+        if (t->record) { /* known: nothing is executed */
+                lifecycle_answer(t, 200);
+                task_free(t);
+                return NULL;
+        }
         if (t->step == TASK_WAITING)
                 return t;
         t->step = TASK_RUNNING;
-        return task_execute(t) ? t : NULL;
+        /* An accepted lifecycle task is its record's, not the door's. */
+        return task_execute(t) && !t->record ? t : NULL;
 }

@@ -12,6 +12,7 @@
 
 struct node;
 struct task;
+struct lifecycle;
 struct lifecycle_task;
 struct corridor; /* slots, waiters, nonce and id caches, rate windows: one object a node */
 
@@ -59,6 +60,9 @@ struct task *task_start(struct corridor *c, struct task_request *request, task_a
  * success or failure. */
 void task_abort(struct task *t);
 
+/* The store of lifecycle tasks (lifecycle.h). */
+struct lifecycle *corridor_lifecycle(struct corridor *c);
+
 /* The node_token was replaced by a registration: the old one authorizes for 60 s more. */
 void corridor_token_rotated(struct corridor *c, const char *old_token);
 
@@ -70,6 +74,8 @@ unsigned corridor_active(const struct corridor *c);
 unsigned corridor_waiting(const struct corridor *c);
 unsigned corridor_effective(const struct corridor *c);  /* slots by the windows, now */
 bool corridor_available(const struct corridor *c);      /* a slot is free and nothing drains */
+/* Members of health: "lifecycle" (11.1), "admission" (11.6); each with a comma in front. */
+void corridor_profiles_json(const struct corridor *c, struct iicp_buf *out);
 /* Called when the answer of corridor_available may have changed. */
 void corridor_on_change(struct corridor *c, void (*fn)(void *arg), void *arg);
 void corridor_tasks_json(const struct corridor *c, struct iicp_buf *out); /* no payload, no addresses */
@@ -86,6 +92,10 @@ void corridor_counts(const struct corridor *c, struct task_counts *ret);
 void corridor_drain(struct corridor *c, const char *reason /* static: "draining", "stopping" */);
 void corridor_undrain(struct corridor *c);
 const char *corridor_draining(const struct corridor *c); /* NULL = not */
+#define CORRIDOR_PAUSED "operator_paused" /* the reason of POST /v1/control [02 section 11.6] */
+/* Of the backends, or of a pause, which is told the same way. */
+struct backend_stability;
+void corridor_stability(const struct corridor *c, struct backend_stability *ret);
 void corridor_on_idle(struct corridor *c, void (*fn)(void *arg), void *arg);
 void corridor_abort_all(struct corridor *c);
 

@@ -21,7 +21,7 @@ enum iicp_priority { IICP_PRIORITY_CRITICAL, IICP_PRIORITY_HIGH, IICP_PRIORITY_N
 struct iicp_envelope {
         /* raw members as found; type NONE when absent. `payload` null counts as absent. */
         struct iicp_json m_task_id, m_intent, m_constraints, m_auth, m_nonce, m_source_node_id,
-                m_trace, m_iicp_conf, m_cx_response, m_billing, m_cip;
+                m_trace, m_iicp_conf, m_cx_response, m_billing, m_cip, m_idempotency_key, m_request_digest;
         struct iicp_json payload;
 
         /* decoded by iicp_envelope_parse where they are strings, else absent */

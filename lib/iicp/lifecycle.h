@@ -38,6 +38,21 @@ IICP_API bool iicp_lifecycle_state_find(struct iicp_str name, enum iicp_lifecycl
 IICP_API bool iicp_lifecycle_terminal(enum iicp_lifecycle_state s);
 IICP_API bool iicp_lifecycle_legal(enum iicp_lifecycle_state from, enum iicp_lifecycle_state to);
 
+/* What a request to cancel does to a task in that state: "already_terminal", "cancel_unsupported" (what
+ * runs cannot be told), "cancel_signalled". */
+IICP_API const char *iicp_lifecycle_cancellation(enum iicp_lifecycle_state s, bool can_cancel);
+/* How far it is known that a cancelled task has stopped. None is ever told for a stronger one: a closed
+ * connection does not prove that a model stopped. */
+enum iicp_lifecycle_evidence {
+        IICP_LIFECYCLE_CANCEL_REQUESTED,
+        IICP_LIFECYCLE_TRANSPORT_ABORTED,    /* the connection was closed */
+        IICP_LIFECYCLE_BACKEND_ACKNOWLEDGED, /* the server has said so */
+        IICP_LIFECYCLE_EXECUTION_STOPPED,    /* proven */
+        IICP_LIFECYCLE_CANCEL_UNSUPPORTED,
+        IICP_LIFECYCLE_ALREADY_TERMINAL,
+};
+IICP_API const char *iicp_lifecycle_evidence_name(enum iicp_lifecycle_evidence e);
+
 /* The first fault wins; the names are those of the profile. */
 enum iicp_lifecycle_verdict {
         IICP_LIFECYCLE_OK = 0,

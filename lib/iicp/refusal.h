@@ -24,6 +24,8 @@ enum iicp_refusal_id {
         IICP_REFUSE_METHOD,                   /* 405 */
         IICP_REFUSE_DUPLICATE_TASK,           /* 409 IICP-E010 */
         IICP_REFUSE_REPLAY,                   /* 409 IICP-E011 */
+        IICP_REFUSE_BINDING,                  /* 409 conflict: known ids with another request */
+        IICP_REFUSE_RESUME,                   /* 409 resume_unavailable; state, latest_sequence */
         IICP_REFUSE_TOO_LARGE,                /* 413 request_too_large */
         IICP_REFUSE_MEDIA_TYPE,               /* 415 unsupported_media_type */
         IICP_REFUSE_MEDIA_TYPE_CBOR,          /* 415, exact body of 02 section 2.2 */
@@ -32,12 +34,14 @@ enum iicp_refusal_id {
         IICP_REFUSE_VALIDATION,               /* 422 validation_error; field, maybe reason */
         IICP_REFUSE_UNKNOWN_INTENT,           /* 422 */
         IICP_REFUSE_UNSUPPORTED_PROFILE,      /* 422; profile */
+        IICP_REFUSE_PROFILE_ELSEWHERE,        /* 422 unsupported_profile: lifecycle on /v1/task; profile */
         IICP_REFUSE_CIP_FIELDS,               /* 422 IICP-E028 (also URN modifier) */
         IICP_REFUSE_CIP_REPLICAS,             /* 422 IICP-E025 */
         IICP_REFUSE_CX,                       /* 422 IICP-E050; detail_code */
         IICP_REFUSE_CAPACITY,                 /* 429 capacity_exceeded IICP-E021; qos_class, retry */
         IICP_REFUSE_RATE_LIMITED,             /* 429 rate_limited IICP-E023; retry */
         IICP_REFUSE_AUTH_RATE_LIMITED,        /* 429 rate_limited, no number; retry */
+        IICP_REFUSE_OBSERVERS,                /* 429 capacity_exceeded; retry */
         IICP_REFUSE_HEADER_TOO_LARGE,         /* 431 */
         IICP_REFUSE_RESPONSE_TOO_LARGE,       /* 500 */
         IICP_REFUSE_INTERNAL,                 /* 500 */
@@ -64,6 +68,9 @@ struct iicp_refusal {
         const char *qos_class;
         const char *category, *rule_id;
         const char *profile;        /* may be foreign text: escaped when written */
+        const char *state;          /* of a lifecycle task; latest_sequence counts with it */
+        uint64_t latest_sequence;
+        const char *outcome;        /* provider-admission profile */
         int64_t retry_after_ms;     /* 0 = none; Retry-After = ceil(ms / 1000), at least 1 */
 };
 

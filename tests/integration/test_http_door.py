@@ -169,7 +169,7 @@ def test_IICPD_02_53_available_and_nothing_internal(door):
     assert set(body["backend_stability"]) <= {"backend_state", "reason_class", "retry_after_s", "drain_until"}
     assert set(body) == {"status", "node_id", "region", "load", "active_jobs", "max_concurrent",
                          "effective_max_concurrent", "available", "model", "models", "intent", "intents",
-                         "pinhole_state", "backend_stability"}
+                         "pinhole_state", "backend_stability", "lifecycle", "admission"}
 
 
 def test_DIR_PROBE_NODE_01_directory_probes(door):
