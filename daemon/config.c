@@ -196,7 +196,7 @@ static void unknown_key(struct loading *l, const struct setting *s) {
 static void report_fault(struct loading *l, const struct config_key *k, const struct setting *s,
                          const struct config_fault *f, const struct config_origin *o) {
         struct problem_place place = s->place;
-        bool consumer_env = l->source->consumer && s->from == FROM_ENVIRONMENT;
+        bool forgiven = s->from == FROM_ENVIRONMENT && (l->source->consumer || k->environment_forgiven);
         char over[96] = "";
 
         if (s->from == FROM_FILE) {
@@ -210,9 +210,9 @@ static void report_fault(struct loading *l, const struct config_key *k, const st
         if (s->from == FROM_ENVIRONMENT && o->from == FROM_FILE)
                 snprintf(over, sizeof over, "; it would override %s.%s (line %u)", k->section, k->name, o->line);
         if (k->kind == KIND_SECRET)
-                problem_add(l->problems, consumer_env ? CONFIG_WARNING : CONFIG_ERROR, &place, "%s: %s", s->origin, f->text);
+                problem_add(l->problems, forgiven ? CONFIG_WARNING : CONFIG_ERROR, &place, "%s: %s", s->origin, f->text);
         else
-                problem_add(l->problems, consumer_env ? CONFIG_WARNING : CONFIG_ERROR, &place, "%s=%.80s: %s%s%s%s",
+                problem_add(l->problems, forgiven ? CONFIG_WARNING : CONFIG_ERROR, &place, "%s=%.80s: %s%s%s%s",
                             s->origin, s->value, f->text, *f->hint ? "; " : "", f->hint, over);
 }
 

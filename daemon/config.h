@@ -45,6 +45,7 @@ struct config_backend {
 
 struct config_origin;
 
+enum config_supervised { SUPERVISED_NO, SUPERVISED_YES, SUPERVISED_AUTO /* NOTIFY_SOCKET is set */ };
 enum config_auth_mode { AUTH_OPEN, AUTH_REQUIRED };
 
 struct config {
@@ -90,6 +91,10 @@ struct config {
         uint64_t cx_rotate_ms;
         /* nat: what of it exists yet */
         bool allow_private;
+        /* recovery */
+        unsigned recovery_grace, recovery_every; /* checks; heartbeats */
+        int recovery_supervised;  /* enum config_supervised */
+        bool recovery_restart;
         /* network, metrics, log, control */
         char *network_proxy;
         bool metrics_enabled;

@@ -21,6 +21,8 @@ static const struct config_choice type_words[] = {
         {"anthropic", BACKEND_ANTHROPIC}, {0}};
 static const struct config_choice tls_words[] = {{"1.2", 12}, {"1.3", 13}, {0}};
 static const struct config_choice auth_words[] = {{"open", AUTH_OPEN}, {"required", AUTH_REQUIRED}, {0}};
+static const struct config_choice supervised_words[] = {
+        {"auto", SUPERVISED_AUTO}, {"yes", SUPERVISED_YES}, {"no", SUPERVISED_NO}, {0}};
 static const struct config_choice level_words[] = {
         {"debug", LOG_L_DEBUG}, {"info", LOG_L_INFO}, {"notice", LOG_L_NOTICE}, {"warn", LOG_L_WARN},
         {"err", LOG_L_ERR}, {0}};
@@ -50,7 +52,7 @@ const struct config_section config_sections[] = {
         {"cip", "", false, false},
         {"relay", "", false, false},
         {"mesh", "", false, false},
-        {"recovery", "", false, false},
+        {"recovery", "when route or directory is lost", false, true},
         {"operator", "", false, false},
         {"gateway", "", true, false},
 };
@@ -192,6 +194,19 @@ const struct config_key config_keys[] = {
          .help = "Age at which the key is replaced; the old one opens tasks for a day more."},
         {"nat", "allow_private", KIND_BOOL, AT(allow_private), .initial = "no", .live = LIVE_REGISTERS,
          .help = "Register private addresses; private directories, tests."},
+        /* recovery */
+        {"recovery", "grace", KIND_NUMBER, AT(recovery_grace), .min = 1, .max = 100, .initial = "3",
+         ENV("IICP_RECOVERY_GRACE_CHECKS"), .environment_forgiven = true, .live = LIVE_YES,
+         .help = "Checks that may fail before a restart or the operator is asked for."},
+        {"recovery", "every", KIND_NUMBER, AT(recovery_every), .min = 1, .max = 100, .initial = "2",
+         ENV("IICP_RECOVERY_CHECK_EVERY_HEARTBEATS"), .environment_forgiven = true, .live = LIVE_YES,
+         .help = "Heartbeats between two checks; a minute while something is wrong."},
+        {"recovery", "supervised", KIND_CHOICE, AT(recovery_supervised), .choices = supervised_words, .initial = "auto",
+         ENV("IICP_SUPERVISED"), .environment_form = ENV_YES_NO, .environment_forgiven = true, .live = LIVE_NO,
+         .help = "Whether somebody starts iicpd again when it ends; auto: when NOTIFY_SOCKET is set."},
+        {"recovery", "restart", KIND_BOOL, AT(recovery_restart), .initial = "yes", ENV("IICP_RECOVERY_SUPERVISED_EXIT"),
+         .environment_forgiven = true, .live = LIVE_YES,
+         .help = "End with status 76 (or 75) to be started again where nothing else helps; at most 5 times an hour."},
         /* network, metrics, log, control */
         {"network", "proxy", KIND_TEXT, AT(network_proxy), .max = 255, .check = text_proxy_url,
          .initial_text = "none; environment proxies are ignored", .live = LIVE_YES, .type = "URL",
@@ -254,7 +269,7 @@ const char *const config_not_built[] = {
         "nat.tunnel_lock_file", "nat.tunnel_cooldown_file", "relay.worker", "relay.worker_plaintext",
         "relay.any_audience", "relay.operator", "relay.port", "relay.plaintext", "relay.tickets", "relay.ticket_key",
         "relay.bind_rate", "relay.max_sessions", "relay.max_per_source", "relay.max_in_flight", "relay.max_body",
-        "mesh.enabled", "recovery.grace", "recovery.every", "recovery.supervised", "recovery.restart",
+        "mesh.enabled",
         "operator.profile", "operator.approve_mapping", "operator.approve_tunnel", "operator.display_name",
         "operator.url", "operator.delegation", "operator.identity", "operator.passphrase", "network.proxy_password",
         "control.status_socket",
@@ -297,7 +312,6 @@ const struct config_foreign_name config_foreign_names[] = {
         {"IICP_AUTO_DETECT_NAT", FOREIGN_NOT_BUILT, LATER}, {"IICP_SKIP_UPNP", FOREIGN_IGNORED, LATER},
         {"IICP_EXTERNAL_IP_PROBE_URL", FOREIGN_NOT_BUILT, LATER}, {"IICP_TUNNEL", FOREIGN_NOT_BUILT, LATER},
         {"IICP_TUNNEL_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_RELAY_*", FOREIGN_NOT_BUILT, LATER},
-        {"IICP_RECOVERY_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_SUPERVISED", FOREIGN_NOT_BUILT, LATER},
         {"IICP_OPERATOR_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_MANAGED_UPNP_APPROVED", FOREIGN_NOT_BUILT, LATER},
         {"IICP_MANAGED_TUNNEL_APPROVED", FOREIGN_NOT_BUILT, LATER},
 };

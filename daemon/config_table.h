@@ -50,6 +50,7 @@ struct config_key {
         const char *initial_text;    /* as documented, NULL = initial */
         const char *environment[3];
         enum config_env_form environment_form;
+        bool environment_forgiven;   /* a malformed value there is a warning [04 section 16] */
         const char *credential;      /* taken if the service manager passes it */
         enum config_live live;
         bool consumer;               /* its environment names are read by iicp only */

@@ -58,6 +58,7 @@ struct node {
         struct ops *ops;              /* NULL = metrics.listen is not set */
         enum node_phase phase;
         uint64_t started_ms;          /* clock_mono_ms */
+        int exit_status;              /* of the stop that is under way */
         struct node_life *life;       /* signals, drain and stop (node_life.h) */
         char endpoint[256];           /* what node_endpoint says; "" = none */
         const char *endpoint_why;
@@ -72,6 +73,8 @@ void node_finish(struct node *n);
 /* As a whole or not at all (-EINVAL). report_json gets the array of changes. */
 int node_reload(struct node *n, struct config_problems *problems, struct iicp_buf *report_json);
 void node_stop(struct node *n, const char *why);   /* orderly; a second call ends at once */
+/* The same, to be started again by whoever supervises us: ends with this status. [01 section 6.4] */
+void node_restart(struct node *n, int status, const char *why);
 void node_drain(struct node *n, const char *by);
 void node_undrain(struct node *n, const char *by);
 /* POST /v1/control: no new tasks until it is resumed; what runs ends in its own time. */

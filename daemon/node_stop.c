@@ -20,7 +20,7 @@ static void stop_done(void *arg) {
 
         log_notice("stop_done", "stopped: %u finished, %u aborted, %s", life->running_at_stop - life->aborted,
                    life->aborted, life->node->config->deregister_on_stop ? "left the directory" : "registration kept");
-        loop_stop(life->node->loop, 0);
+        loop_stop(life->node->loop, life->node->exit_status);
 }
 
 static void look_at_flush(void *arg) {
@@ -97,6 +97,7 @@ void node_stop(struct node *n, const char *why) {
         struct node_life *life = n->life;
 
         if (n->phase == NODE_STOPPING) {
+                n->exit_status = 0; /* who stops us does not want us back */
                 log_notice("stop_now", "ending at once on %s: %u tasks are aborted", why, running(n));
                 life->aborted += running(n);
                 life->directory_told = true;
@@ -115,6 +116,13 @@ void node_stop(struct node *n, const char *why) {
         timer_set_ms(&life->drain, n->config->drain_ms);
         directory_stop(n->directory, on_directory_told, life);
         stop_advance(life);
+}
+
+void node_restart(struct node *n, int status, const char *why) {
+        if (n->phase == NODE_STOPPING)
+                return;
+        n->exit_status = status;
+        node_stop(n, why);
 }
 
 void node_drain(struct node *n, const char *by) {

@@ -49,6 +49,19 @@ static bool valid_node_id(const char *id) {
                strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-") == strlen(id);
 }
 
+/* What is not there, or no number, is a free place. */
+static void take_restarts(const struct iicp_json *doc, int64_t restarts[STATE_RESTARTS_MAX]) {
+        struct iicp_json list = iicp_json_get(doc, "restarts"), v;
+        struct iicp_json_iter it;
+
+        if (list.type != IICP_JSON_ARRAY)
+                return;
+        iicp_json_iter_init(&it, &list);
+        for (size_t i = 0; i < STATE_RESTARTS_MAX && iicp_json_next(&it, NULL, &v); i++)
+                if (iicp_json_int(&v, &restarts[i]) < 0 || restarts[i] < 0)
+                        restarts[i] = 0;
+}
+
 /* Read with the scanner, which leaves no copies of the secrets behind. */
 static int parse_identity(struct iicp_str bytes, struct identity *ret) {
         struct identity id = {0};
@@ -67,11 +80,14 @@ static int parse_identity(struct iicp_str bytes, struct identity *ret) {
             take(&registered, "endpoint", id.registered.endpoint, sizeof(id.registered.endpoint)) == 0 &&
             take(&registered, "transport_endpoint", id.registered.transport_endpoint,
                  sizeof(id.registered.transport_endpoint)) == 0 &&
+            take(&registered, "relay_endpoint", id.registered.relay_endpoint,
+                 sizeof(id.registered.relay_endpoint)) == 0 &&
             take(&registered, "capability_digest", id.registered.capability_digest,
                  sizeof(id.registered.capability_digest)) == 0 &&
             take(&registered, "cx_key_id", id.registered.cx_key_id, sizeof(id.registered.cx_key_id)) == 0) {
                 if (iicp_json_int(&at, &id.registered_at) < 0)
                         id.registered_at = 0;
+                take_restarts(&doc, id.restarts);
                 *ret = id;
                 r = 0;
         }
@@ -94,9 +110,13 @@ static int write_identity(const struct identity *id, struct iicp_buf *out) {
         iicp_buf_printf(out, ",\"registered_at\":%lld,\"registered\":{\"endpoint\":", (long long) id->registered_at);
         iicp_buf_json_str(out, iicp_str(id->registered.endpoint));
         put(out, "transport_endpoint", id->registered.transport_endpoint);
+        put(out, "relay_endpoint", id->registered.relay_endpoint);
         put(out, "capability_digest", id->registered.capability_digest);
         put(out, "cx_key_id", id->registered.cx_key_id);
-        iicp_buf_puts(out, "}}\n");
+        iicp_buf_puts(out, "},\"restarts\":[");
+        for (size_t i = 0; i < STATE_RESTARTS_MAX; i++)
+                iicp_buf_printf(out, "%s%lld", i ? "," : "", (long long) id->restarts[i]);
+        iicp_buf_puts(out, "]}\n");
         return out->error;
 }
 

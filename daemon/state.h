@@ -12,6 +12,7 @@
 
 #define STATE_TOKEN_MAX 512
 #define STATE_HMAC_KEY_MAX 128
+#define STATE_RESTARTS_MAX 5 /* [01 section 6.4] */
 
 struct identity {
         char node_id[37];
@@ -20,9 +21,11 @@ struct identity {
         char node_hmac_key[STATE_HMAC_KEY_MAX + 1];
         char challenge[65];                     /* pending liveness challenge, "" = none */
         int64_t registered_at;                  /* epoch seconds, 0 = never */
+        int64_t restarts[STATE_RESTARTS_MAX];   /* of our own choice, epoch seconds, 0 = free */
         struct {
                 char endpoint[256];
                 char transport_endpoint[256];
+                char relay_endpoint[256];
                 char capability_digest[65];
                 char cx_key_id[IICP_CX_KEY_ID_TEXT];
         } registered;

@@ -225,8 +225,7 @@ static int digest(struct node *n, const char *endpoint, const char *const *model
         return 0;
 }
 
-/* The endpoint as it is registered: without trailing slash. */
-static int endpoint_of(struct node *n, char out[256]) {
+int body_endpoint(struct node *n, char out[256]) {
         const char *endpoint = node_endpoint(n, NULL);
         size_t k;
 
@@ -242,7 +241,7 @@ int body_digest(struct directory *d, char out[65]) {
         size_t n;
         const char *const *models = backends_models_to_register(d->node->backends, &n);
         char endpoint[256];
-        int r = endpoint_of(d->node, endpoint);
+        int r = body_endpoint(d->node, endpoint);
 
         return r < 0 ? r : n == 0 ? -ENOENT : digest(d->node, endpoint, models, n, out);
 }
@@ -254,7 +253,7 @@ int body_register(struct directory *d, struct registration *reg) {
         const char *const *models = backends_models_to_register(node->backends, &n);
         _cleanup_json_ json_object *o = NULL;
         const char *text;
-        int r = endpoint_of(node, reg->endpoint);
+        int r = body_endpoint(node, reg->endpoint);
 
         if (r < 0 || n == 0)
                 return -ENOENT;
@@ -327,6 +326,20 @@ static int add_models(json_object *body, struct node *n) {
         return known ? add(body, "health_models", texts(v, count, HEALTH_MODEL_MAX)) : 0;
 }
 
+/* Words of closed sets only, and nothing at all while all is well. [01 section 6] */
+static int add_recovery(json_object *body, const struct directory *d) {
+        const struct recovery *r = &d->recovery;
+
+        if (r->state == RECOVERY_STABLE)
+                return 0;
+        if (add_text(body, "recovery_state", recovery_state_name(r->state)) < 0 ||
+            add_text(body, "recovery_action", recovery_action_name(r->action)) < 0 ||
+            add_text(body, "route_recovery_hint", recovery_hint(d)) < 0 ||
+            add_int(body, "recovery_attempt", MIN(r->failures, 1000u)) < 0)
+                return -ENOMEM;
+        return add(body, "recovery_supervised", json_object_new_boolean(r->supervised));
+}
+
 static double load_of(const struct corridor *c) {
         unsigned effective = MAX(corridor_effective(c), 1u);
 
@@ -346,7 +359,7 @@ int body_heartbeat(struct directory *d, bool available, struct iicp_buf *out,
             add_int(o, "active_jobs", corridor_active(n->corridor)) < 0 ||
             add(o, "available", json_object_new_boolean(available)) < 0 ||
             (!minimal && (add_models(o, n) < 0 || add_stability(o, n) < 0 ||
-                          add_batch(o, &d->batch, ret) < 0)) ||
+                          add_recovery(o, d) < 0 || add_batch(o, &d->batch, ret) < 0)) ||
             add_challenge(o, state_identity(n->state), ret) < 0)
                 return -ENOMEM;
         text = json_object_to_json_string_ext(o, JSON_FLAGS);

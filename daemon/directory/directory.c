@@ -179,6 +179,7 @@ void directory_poke(struct directory *d) {
                 return;
         check_drift(d);
         directory_advance(d);
+        recovery_reconsider(d);
         heartbeat_poke(d);
 }
 
@@ -225,6 +226,19 @@ static void gauges(void *arg, struct iicp_buf *out) {
                         "iicp_registered gauge\n"
                         "iicp_registered %d\n",
                         directory_state(d) == DIRECTORY_REGISTERED);
+        if (d->good_wall_s > 0)
+                iicp_buf_printf(out,
+                                "# HELP iicp_directory_last_success_timestamp_seconds Last good answer to a heartbeat or "
+                                "registration, epoch seconds.\n"
+                                "# TYPE iicp_directory_last_success_timestamp_seconds gauge\n"
+                                "iicp_directory_last_success_timestamp_seconds %lld\n",
+                                (long long) d->good_wall_s);
+        if (recovery_shown(d))
+                iicp_buf_printf(out,
+                                "# HELP iicp_recovery_info State and action of the recovery contract.\n"
+                                "# TYPE iicp_recovery_info gauge\n"
+                                "iicp_recovery_info{state=\"%s\",action=\"%s\"} 1\n",
+                                recovery_state_name(d->recovery.state), recovery_action_name(d->recovery.action));
 }
 
 struct directory *directory_new(struct node *node) {
@@ -239,6 +253,7 @@ struct directory *directory_new(struct node *node) {
         silence_init(d);
         leave_init(d);
         heartbeat_init(d);
+        recovery_init(d);
         if (metrics_add_gauges(node->metrics, gauges, d) < 0)
                 return directory_free(d);
         return d;
@@ -251,6 +266,7 @@ struct directory *directory_free(struct directory *d) {
         registration_cancel(d);
         heartbeat_suspend(d);
         leave_cancel(d);
+        recovery_cancel(d);
         timer_clear(&d->timer);
         timer_clear(&d->silence);
         name_list_free(&d->models);

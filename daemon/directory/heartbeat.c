@@ -124,6 +124,7 @@ static void good(struct directory *d, const struct fetch_answer *a) {
                 metrics_heartbeat_failure(d->node->metrics, "parse");
         log_debug("heartbeat_ok", "the directory has our heartbeat");
         directory_good(d);
+        recovery_beat(d);
         backends_observe(d->node->backends);
         schedule(d, usual_delay(d));
         heartbeat_poke(d);
@@ -230,6 +231,7 @@ static bool transmit(struct directory *d, uint64_t timeout_ms) {
 static bool compose_and_send(struct directory *d) {
         bool available = heartbeat_available(d);
 
+        recovery_reconsider(d);
         forget_body(d);
         if (body_heartbeat(d, available, &d->beat.body, &d->beat.content) < 0)
                 return false;

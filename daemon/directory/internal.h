@@ -7,6 +7,7 @@
 #include "../node.h"
 #include "batch.h"
 #include "directory.h"
+#include "recovery.h"
 
 #include <iicp/directory.h>
 #include <iicp/json.h>
@@ -97,12 +98,15 @@ struct directory {
         struct registration *reg;
         struct heartbeat beat;
         struct batch batch;             /* counts of tasks for the directory */
+        struct recovery recovery;
+        bool saved;                     /* the last write of the identity reached the disk */
         bool rekeyed;                  /* the last answer gave us another node id */
         struct name_list models;       /* of the last accepted registration */
         struct timer silence;           /* 90 s without a good beat, then once an hour */
         bool silent;                    /* said so */
         bool no_answer;                 /* the last REGISTER met no working directory */
         uint64_t silent_since_ms;
+        int64_t good_wall_s;            /* last good answer, 0 = none yet */
         uint64_t registrations;
         /* from answers, for status */
         double reputation;              /* negative: unknown */
@@ -192,6 +196,8 @@ const char *directory_failure_reason(const struct fetch_answer *a);
 /* Fills body, models, endpoint, digest and key id from current state. -ENOENT without a model,
  * -ENOMEM. */
 int body_register(struct directory *d, struct registration *r);
+/* The endpoint as it is registered: without trailing slash. -ENOENT without one. */
+int body_endpoint(struct node *n, char out[256]);
 /* Digest of what a REGISTER would declare now. */
 int body_digest(struct directory *d, char out[65]);
 /* available: as it is to be said. */

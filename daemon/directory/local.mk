@@ -12,6 +12,8 @@ daemon_libiicpd_la_SOURCES += \
 	daemon/directory/internal.h \
 	daemon/directory/leave.c \
 	daemon/directory/names.c \
+	daemon/directory/recovery.c \
+	daemon/directory/recovery.h \
 	daemon/directory/recovery_table.c \
 	daemon/directory/recovery_table.h \
 	daemon/directory/registration.c \

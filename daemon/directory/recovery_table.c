@@ -34,7 +34,7 @@ const char *recovery_action_name(enum recovery_action a) {
 
 static struct recovery_verdict verdict(enum recovery_state state, enum recovery_action action,
                                        const char *reason) {
-        return (struct recovery_verdict){state, action, reason};
+        return (struct recovery_verdict){state, action, reason, false};
 }
 
 /* The second row of the table, to which others refer. */
@@ -83,8 +83,10 @@ void recovery_decide(const struct recovery_facts *f, struct recovery_verdict *re
         else if (f->route_mismatch)
                 *ret = verdict(RECOVERY_ROUTE_MISMATCH, RECOVERY_REREGISTER,
                                "we are reached elsewhere than the directory says");
-        else
+        else {
                 *ret = by_presence(f);
+                ret->by_presence = f->presence != PRESENCE_UNKNOWN;
+        }
 }
 
 unsigned recovery_failures(unsigned before, bool route_available, enum recovery_presence presence) {

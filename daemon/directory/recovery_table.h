@@ -57,7 +57,8 @@ struct recovery_facts {
 struct recovery_verdict {
         enum recovery_state state;
         enum recovery_action action;
-        const char *reason;             /* static, without addresses: log, status */
+        const char *reason;             /* static, without addresses: log, status; NULL = as before */
+        bool by_presence;               /* known presence alone made it: to be kept while unknown */
 };
 void recovery_decide(const struct recovery_facts *f, struct recovery_verdict *ret);
 
@@ -75,7 +76,7 @@ bool recovery_route_available(bool up, bool needs_promotion, bool relay_bound, b
 int recovery_exit_status(enum recovery_tunnel tunnel);
 
 /* Restarts of our own choice, epoch seconds, 0 = free place. [01 section 6.4] */
-#define RECOVERY_RESTARTS_MAX 5
+#define RECOVERY_RESTARTS_MAX 5 /* = STATE_RESTARTS_MAX */
 #define RECOVERY_RESTARTS_WITHIN_S 3600
 /* Notes one more, or says that this hour has had its share. A clock that was set back does not
  * free the places. */

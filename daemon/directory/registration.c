@@ -142,6 +142,7 @@ static void stored(struct directory *d) {
         d->refused_endpoint[0] = d->last_code[0] = d->why[0] = '\0';
         say_registered(d);
         directory_good(d);
+        recovery_registered(d);
         if (d->rekeyed)
                 directory_want(d, "a new id has a new encryption key");
         d->rekeyed = false;
@@ -298,6 +299,7 @@ static void refused(struct directory *d, const struct fetch_answer *a) {
         d->failures++;
         d->no_answer = e.cls == IICP_DIR_TRANSPORT || e.cls == IICP_DIR_SERVER_ERROR;
         say_refused(d, &e, delay);
+        recovery_reconsider(d);
         d->reg = registration_free(d->reg);
         d->wanted = true;
         d->held = true;

@@ -15,6 +15,7 @@ void directory_good(struct directory *d) {
                            (unsigned long long) (now - d->silent_since_ms) / 1000);
         d->silent = d->no_answer = false;
         d->beat.good_ms = now;
+        d->good_wall_s = clock_wall_s(d->node->clock);
         timer_set_ms(&d->silence, SILENCE_MS);
 }
 
@@ -33,6 +34,7 @@ static void silence_over(void *arg) {
                           (unsigned long long) (directory_now(d) - d->silent_since_ms) / 1000);
         log_warn("heartbeat_fail", "%s: new consumers cannot find us; tasks go on; retrying",
                  d->why);
+        recovery_reconsider(d);
 }
 
 void silence_init(struct directory *d) {

@@ -54,6 +54,18 @@ static void json_text(struct iicp_buf *out, const char *name, const char *text) 
         iicp_buf_json_str(out, iicp_str(text));
 }
 
+/* What is on its way to the directory; the id says nothing about tasks. */
+static void batch_json(const struct batch *b, struct iicp_buf *out) {
+        iicp_buf_puts(out, ",\"batch\":{\"sent\":");
+        if (b->id[0])
+                batch_metrics_json(b, out);
+        else
+                iicp_buf_puts(out, "null");
+        iicp_buf_printf(out, ",\"waiting\":{\"tasks_success\":%llu,\"tasks_failed\":%llu},\"acknowledged\":%llu}",
+                        (unsigned long long) b->waiting.success, (unsigned long long) b->waiting.failed,
+                        (unsigned long long) b->acknowledged);
+}
+
 void directory_json(const struct directory *d, struct iicp_buf *out) {
         const struct identity *id = state_identity(d->node->state);
         enum directory_state s = directory_state(d);
@@ -83,6 +95,15 @@ void directory_json(const struct directory *d, struct iicp_buf *out) {
                         (unsigned long long) d->beat.interval_ms);
         if (d->reputation >= 0)
                 iicp_buf_printf(out, ",\"reputation\":%.3f", d->reputation);
+        if (d->reputation >= 0 && d->reputation_model[0])
+                json_text(out, "reputation_model", d->reputation_model);
+        if (d->reputation >= 0 && d->reputation_epoch[0])
+                json_text(out, "reputation_epoch", d->reputation_epoch);
+        batch_json(&d->batch, out);
+        if (recovery_shown(d)) {
+                iicp_buf_puts(out, ",\"recovery\":");
+                recovery_json(d, out);
+        }
         if (d->observed_ip[0])
                 json_text(out, "observed_source_ip", d->observed_ip);
         if (d->last_code[0])

@@ -25,6 +25,7 @@ static void save_done(void *arg) {
         struct directory *d = s->d;
         void (*fn)(struct directory * d) = s->fn;
 
+        d->saved = s->result == 0;
         if (s->result < 0)
                 log_err("state_save_failed",
                         "the identity is not on the disk (%s): a restart would not be "
@@ -48,6 +49,7 @@ void directory_save(struct directory *d, void (*fn)(struct directory *d)) {
                 free(s);
         }
         log_err("state_save_failed", "no memory to write the identity");
+        d->saved = false;
         if (fn)
                 fn(d);
 }

@@ -104,6 +104,15 @@ static void encryption_line(json_object *e) {
                        text_of(e, "key_id"));
 }
 
+static void recovery_line(json_object *r) {
+        char age[32];
+
+        if (!text_of(r, "state")[0] || strcmp(text_of(r, "state"), "stable") == 0)
+                return;
+        printf("  %-10s %s for %s: %s\n", "recovery", text_of(r, "state"),
+               took(number(r, "age_s") * 1000, age, sizeof(age)), text_of(r, "reason"));
+}
+
 void render_status(const struct options *o, json_object *doc) {
         json_object *route = get(doc, "route"), *directory = get(doc, "directory"), *tasks = get(doc, "tasks");
         json_object *backends = list_of(doc, "backends");
@@ -116,6 +125,7 @@ void render_status(const struct options *o, json_object *doc) {
                 printf("  %-10s none: %s\n", "route", or_dash(text_of(route, "reason")));
         printf("  %-10s %s%s%s\n", "directory", text_of(directory, "state"),
                text_of(directory, "why")[0] ? ": " : "", text_of(directory, "why"));
+        recovery_line(get(directory, "recovery"));
         for (size_t i = 0; backends && i < json_object_array_length(backends); i++)
                 backend_line(json_object_array_get_idx(backends, i));
         printf("  %-10s %" PRId64 " of %" PRId64 " slots; since start %" PRId64 " success, %" PRId64 " error, %" PRId64

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A strict fake of an inference server (OpenAI dialect), for faults that a real one does not make on demand.
 
-    fake_backend.py [--port N] [--host H] [--models a,b] [--flavour ollama|llamacpp|vllm|lmstudio|custom]
+    fake_backend.py [--port N] [--host H] [--models a,b] [--flavour ollama|llamacpp|vllm|lmstudio|meshllm|anthropic|custom]
 
 Prints its URL, then serves until it is ended. It is told by requests to its own port:
 
@@ -13,9 +13,11 @@ Prints its URL, then serves until it is ended. It is told by requests to its own
 A RULE is taken for a request whose path equals "path" (or any, without), "times" times (always, without):
 
     {"path", "times", "after": N           not for the first N matching requests
-     "mode": "answer" (default) | "reset" | "close" | "hang" | "garbage" | "close_mid" | "reset_mid" | "endless" | "trickle",
+     "mode": "answer" (default) | "reset" | "close" | "hang" | "garbage" | "close_mid" | "reset_mid" | "endless" | "trickle"
+             | "stall" (half of the body, then nothing) | "events" (each of "events" as a data line, one each
+             piece_ms, over again with "forever": true; the body ends after the last) ,
      "on_reused": true                     only for a request that is not the first of its connection
-     "status": 200, "headers": {...}, "json": any or "body": text or "base64": text, "chunked": true,
+     "status": 200, "headers": {...}, "json": any or "body": text or "base64": text or "size": N blanks, "chunked": true,
      "delay_ms": N, "piece_ms": N}         trickle: one byte each piece_ms
 
 A request that breaks the manners (no Host, POST without application/json, Expect) is answered 400.
@@ -46,11 +48,11 @@ class Fake:
     def __init__(self, host, port, models, flavour):
         self.lock = threading.Lock()
         self.state = {"models": models, "flavour": flavour, "rules": [], "slots": 2, "context": 2048,
-                      "loaded": models, "key": None, "text": "Hello from the fake."}
+                      "loaded": models, "key": None, "text": "Hello from the fake.", "ready": True}
         self.requests = []
         self.connections = 0
         self.active = self.most_active = 0
-        self.cancelled = 0
+        self.cancelled = self.said = 0
         self.listener = None
         self.listen(host, port)
         self.host, self.port = self.listener.getsockname()[:2]
@@ -178,10 +180,13 @@ class Fake:
             sock.sendall(b"\x00\x01\x02 this is not HTTP\r\n\r\n" * 4)
             return False
         status, headers, body = self.ordinary(request)
-        if "status" in rule or "json" in rule or "body" in rule or "base64" in rule:
+        if mode == "events":
+            return self.events(sock, rule)
+        if {"status", "json", "body", "base64", "size"} & rule.keys():
             status, headers = rule.get("status", 200), {"Content-Type": "application/json"}
             body = json.dumps(rule["json"]).encode() if "json" in rule else \
-                base64.b64decode(rule["base64"]) if "base64" in rule else rule.get("body", "").encode()
+                base64.b64decode(rule["base64"]) if "base64" in rule else \
+                b" " * rule["size"] if "size" in rule else rule.get("body", "").encode()
         headers = {**headers, **rule.get("headers", {})}
         if mode in ("close_mid", "reset_mid"):
             text = self.head(status, headers, len(body)) + body[:max(1, len(body) // 2)]
@@ -189,6 +194,10 @@ class Fake:
             if mode == "reset_mid":
                 reset(sock)
             raise Gone
+        if mode == "stall":
+            sock.sendall(self.head(status, headers, len(body)) + body[:max(1, len(body) // 2)])
+            self.wait(sock, 3600)
+            return False
         if mode == "endless":
             sock.sendall(self.head(status, headers, None))
             piece = b" " * 65536
@@ -201,6 +210,20 @@ class Fake:
                     return False
             return True
         return self.send(sock, status, headers, body, rule.get("chunked", False))
+
+    def events(self, sock, rule):
+        sock.sendall(self.head(200, {"Content-Type": "text/event-stream"}, None))
+        while True:
+            for event in rule["events"]:
+                line = b"data: " + (event if isinstance(event, str) else json.dumps(event)).encode() + b"\n\n"
+                sock.sendall(b"%x\r\n%s\r\n" % (len(line), line))
+                with self.lock:
+                    self.said += 1
+                if not self.wait(sock, rule.get("piece_ms", 0) / 1000):
+                    return False
+            if not rule.get("forever"):
+                sock.sendall(b"0\r\n\r\n")
+                return True
 
     def wait(self, sock, seconds):
         """False, and counted, if the other side goes away meanwhile."""
@@ -254,7 +277,7 @@ class Fake:
                 out, ms = {"ok": True}, None
             else:
                 out = {"requests": self.requests, "connections": self.connections, "active": self.active,
-                       "most_active": self.most_active, "cancelled": self.cancelled}
+                       "most_active": self.most_active, "cancelled": self.cancelled, "said": self.said}
                 ms = None
             text = json.dumps(out).encode()
         if ms:
@@ -283,8 +306,11 @@ class Fake:
             return say(status, {"error": {"message": message, "type": "fake", "code": status}})
         if "host" not in names or "expect" in names:
             return fault(400, "bad headers")
-        if self.state["key"] and names.get("authorization") != "Bearer " + self.state["key"]:
+        key = names.get("x-api-key") if flavour == "anthropic" else names.get("authorization", "")[7:]
+        if self.state["key"] and key != self.state["key"]:
             return fault(401, "Invalid API Key")
+        if flavour == "anthropic" and names.get("anthropic-version") != "2023-06-01":
+            return fault(400, "anthropic-version: header is required")
         if request["method"] == "GET":
             return self.get(path, flavour, say, fault)
         if names.get("content-type") != "application/json":
@@ -297,6 +323,8 @@ class Fake:
 
     def get(self, path, flavour, say, fault):
         models = self.state["models"]
+        if path == "/readyz" and flavour == "meshllm":
+            return say(200 if self.state["ready"] else 503, {})
         if path == "/v1/models":
             return say(200, {"object": "list", "data": [{"id": m, "object": "model"} for m in models]})
         if path == "/api/tags" and flavour == "ollama":
@@ -317,6 +345,8 @@ class Fake:
     def post(self, path, body, headers, say, fault):
         usage = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
         model, text = body.get("model", ""), self.state["text"]
+        if self.state["flavour"] == "anthropic":
+            return self.messages(path, body, headers, say, fault)
         if path == "/v1/chat/completions" and body.get("stream"):
             events = [{"choices": [{"index": 0, "delta": {"role": "assistant", "content": None}, "finish_reason": None}]}]
             events += [{"choices": [{"index": 0, "delta": {"content": c}, "finish_reason": None}]} for c in text]
@@ -337,6 +367,28 @@ class Fake:
             return say(200, {"object": "list", "model": model, "data": [
                 {"object": "embedding", "index": i, "embedding": [0.25, -0.5]} for i in range(len(inputs))], "usage": usage})
         return fault(404, "File Not Found")
+
+    def messages(self, path, body, headers, say, fault):
+        """Anthropic's dialect: what it demands, and no member that it does not know."""
+        known = {"model", "messages", "system", "max_tokens", "temperature", "top_p", "stop_sequences", "stream"}
+        if path != "/v1/messages":
+            return fault(404, "Not Found")
+        if not isinstance(body.get("max_tokens"), int) or body["max_tokens"] < 1:
+            return fault(400, "max_tokens is required and must be positive")
+        if set(body) - known or any(m["role"] not in ("user", "assistant") for m in body["messages"]):
+            return fault(400, "Extra inputs are not permitted")
+        text, usage = self.state["text"], {"input_tokens": 5, "output_tokens": 4}
+        if not body.get("stream"):
+            return say(200, {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"],
+                             "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": usage})
+        events = [{"type": "message_start", "message": {"id": "msg_1", "model": body["model"], "usage": {"input_tokens": 5}}},
+                  {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}, {"type": "ping"}]
+        events += [{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": c}} for c in text]
+        events += [{"type": "content_block_stop", "index": 0},
+                   {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}},
+                   {"type": "message_stop"}]
+        headers["Content-Type"] = "text/event-stream"
+        return 200, headers, "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events).encode()
 
 
 def main():

@@ -21,3 +21,9 @@ tests_unit_daemon_directory_test_recovery_table_SOURCES = tests/unit/daemon/dire
 tests_unit_daemon_directory_test_recovery_table_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_directory_test_recovery_table_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_directory_test_recovery_table_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-recovery
+tests_unit_daemon_directory_test_recovery_SOURCES = tests/unit/daemon/directory/test-recovery.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_recovery_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_recovery_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_recovery_LDADD = $(UNIT_DAEMON_LIBS)

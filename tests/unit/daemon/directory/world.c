@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "listener.h"
 #include "log.h"
 #include "util.h"
 #include "world.h"
@@ -66,12 +67,29 @@ bool timer_armed(const struct timer *t) {
         return slot_of(t) < ARRAY_SIZE(armed);
 }
 
+static void answer_side_calls(void) {
+        for (unsigned i = 0; i < world->n_calls; i++) {
+                struct fetch *f = &world->calls[i];
+                bool own = strstr(f->url, "/iicp/health") != NULL;
+                int status = own ? world->own_health : world->registry;
+
+                if (!f->side || f->over)
+                        continue;
+                if (status == 0)
+                        world_fail(f, FETCH_TIMEOUT);
+                else
+                        world_answer(f, status, own ? "{}" : world->registry_body);
+        }
+}
+
 void world_run(uint64_t ms) {
         uint64_t end = world->now_ms + ms;
 
         for (;;) {
                 size_t first = ARRAY_SIZE(armed);
                 struct timer *t;
+
+                answer_side_calls();
 
                 for (size_t i = 0; i < ARRAY_SIZE(armed); i++)
                         if (armed[i] && due[i] <= end &&
@@ -137,6 +155,7 @@ struct fetch *fetch_start(struct fetch_pool *p, const struct fetch_request *r, f
                 snprintf(f->headers[f->n_headers], sizeof f->headers[0], "%s",
                          r->headers[f->n_headers]);
         f->body = strndup(r->body.p ? r->body.p : "", r->body.n);
+        f->side = strstr(f->url, "/iicp/health") || strstr(f->url, "/registry/nodes/");
         return f;
 }
 
@@ -159,7 +178,7 @@ struct fetch *world_call(const char *method, const char *path) {
 
 bool world_idle(void) {
         for (unsigned i = 0; i < world->n_calls; i++)
-                if (!world->calls[i].over)
+                if (!world->calls[i].over && !world->calls[i].side)
                         return false;
         return true;
 }
@@ -238,6 +257,11 @@ void backends_stability(struct backends *s, struct backend_stability *ret) {
         *ret = world->stability;
 }
 
+bool backends_unavailable(const struct backends *s) {
+        (void) s;
+        return world->backends_gone;
+}
+
 const char *backend_state_name(enum backend_state s) {
         return s == STATE_OK ? "ok" : s == STATE_DEGRADED ? "degraded" : "draining";
 }
@@ -289,6 +313,17 @@ void metrics_heartbeat_failure(struct metrics *m, const char *reason) {
         world->failure_reason = reason;
 }
 
+uint16_t listener_port(const struct listener *l) {
+        (void) l;
+        return 9484;
+}
+
+void node_restart(struct node *n, int status, const char *why) {
+        (void) n;
+        (void) why;
+        world->restart_status = status;
+}
+
 int metrics_add_gauges(struct metrics *m, metrics_gauge_fn fn, void *arg) {
         (void) m;
         (void) fn;
@@ -315,6 +350,8 @@ int world_setup(void **state) {
         world->n_models = 1;
         world->models_known = world->available = true;
         world->effective = 4;
+        world->own_health = world->registry = 200;
+        world->registry_body = "{}";
         world->stability = (struct backend_stability){STATE_OK, "ok", 0, 0};
         snprintf(world->endpoint, sizeof world->endpoint, "https://node.example.com");
         world->config = (struct config){.directory_url = (char *) "https://dir.example.org/api",
@@ -324,6 +361,9 @@ int world_setup(void **state) {
                                         .max_concurrent = 4,
                                         .tokens_per_min = 20000,
                                         .max_tokens = 4096,
+                                        .recovery_grace = 3,
+                                        .recovery_every = 2,
+                                        .recovery_restart = true,
                                         .cx_enabled = true};
         snprintf(world->dir, sizeof world->dir, "./test-directory-XXXXXX");
         assert_non_null(mkdtemp(world->dir));

@@ -9,7 +9,7 @@
 
 #include <json-c/json.h>
 
-#define WORLD_CALLS 64
+#define WORLD_CALLS 1024
 
 struct fetch {
         char method[8], url[256];
@@ -20,6 +20,7 @@ struct fetch {
         fetch_done_fn done;
         void *arg;
         bool over, cancelled;
+        bool side;              /* a recovery check's: answered by world_run */
 };
 
 struct world {
@@ -35,6 +36,10 @@ struct world {
         struct task_counts counts;
         struct backend_stability stability;
         char endpoint[256];
+        int own_health, registry; /* status that recovery checks get; 0 = no answer comes */
+        const char *registry_body;
+        int restart_status;     /* of node_restart, 0 = not called */
+        bool backends_gone;
         char rotated[STATE_TOKEN_MAX + 1];
         const char *failure_reason;
         unsigned stops, leaves;
@@ -45,7 +50,7 @@ extern struct world *world;
 
 int world_setup(void **state);
 int world_teardown(void **state);
-/* Moves the clock, firing what falls due in order. */
+/* Moves the clock, firing what falls due in order; answers calls of recovery checks. */
 void world_run(uint64_t ms);
 /* The newest call that is not over; fails the test if there is none for this path. */
 struct fetch *world_call(const char *method, const char *path);
