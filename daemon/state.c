@@ -281,6 +281,12 @@ static int new_identity(struct state *s, const char *configured_id) {
         return 0;
 }
 
+/* The counts first: they belong to this identity and to no other. */
+static void identity_aside(struct state *s, const char *tag, int64_t now_s) {
+        state_file_aside(s->dir_fd, STATE_BATCH_FILE, tag, now_s);
+        state_file_aside(s->dir_fd, "identity.json", tag, now_s);
+}
+
 static int open_identity(struct state *s, const char *configured_id, int64_t now_s, char *why, size_t cap) {
         _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {.secret = true};
         int r = read_file(s, s->dir_fd, "identity.json", &bytes, why, cap);
@@ -292,11 +298,11 @@ static int open_identity(struct state *s, const char *configured_id, int64_t now
                         return 0;
                 log_notice("identity_changed", "node.id is set to another id than before: starting as a new node, "
                                                "the old identity is kept aside");
-                state_file_aside(s->dir_fd, "identity.json", "old", now_s);
+                identity_aside(s, "old", now_s);
         } else if (r != -ENOENT) {
                 log_warn("state_corrupt", "identity.json cannot be read: starting as a new node, the file is kept as "
                                           "identity.json.bad-%lld", (long long) now_s);
-                state_file_aside(s->dir_fd, "identity.json", "bad", now_s);
+                identity_aside(s, "bad", now_s);
         }
         r = new_identity(s, configured_id);
         if (r == 0)

@@ -12,6 +12,7 @@
 
 #define STATE_TOKEN_MAX 512
 #define STATE_HMAC_KEY_MAX 128
+#define STATE_BATCH_FILE "metrics-batch.json" /* of the directory room; goes aside with its identity */
 #define STATE_RESTARTS_MAX 5 /* [01 section 6.4] */
 
 struct identity {

@@ -23,7 +23,7 @@ void batch_load(struct directory *d) {
         int dir = state_dir_fd(d->node->state);
         _cleanup_(iicp_buf_free) struct iicp_buf bytes = {0};
         char why[256] = "";
-        int r = state_file_read(dir, BATCH_FILE, &bytes, why, sizeof why);
+        int r = state_file_read(dir, STATE_BATCH_FILE, &bytes, why, sizeof why);
 
         if (r == -ENOENT)
                 return;
@@ -31,15 +31,15 @@ void batch_load(struct directory *d) {
                 r = batch_read(iicp_buf_str(&bytes), &d->batch);
         if (r == 0)
                 return;
-        log_warn("state_corrupt", BATCH_FILE " cannot be used (%s): the counts in it are not reported, "
+        log_warn("state_corrupt", STATE_BATCH_FILE " cannot be used (%s): the counts in it are not reported, "
                  "the file is kept aside", *why ? why : "not in its format");
-        state_file_aside(dir, BATCH_FILE, "bad", clock_wall_s(d->node->clock));
+        state_file_aside(dir, STATE_BATCH_FILE, "bad", clock_wall_s(d->node->clock));
 }
 
 static void save_work(void *arg) {
         struct save *s = arg;
 
-        s->result = state_write_file(s->dir_fd, BATCH_FILE, iicp_buf_str(&s->bytes));
+        s->result = state_write_file(s->dir_fd, STATE_BATCH_FILE, iicp_buf_str(&s->bytes));
 }
 
 static void save_done(void *arg) {
@@ -100,7 +100,7 @@ void batch_finish(struct directory *d) {
                 return;
         batch_write(&d->batch, &bytes);
         if (bytes.error == 0)
-                state_write_file(state_dir_fd(d->node->state), BATCH_FILE, iicp_buf_str(&bytes));
+                state_write_file(state_dir_fd(d->node->state), STATE_BATCH_FILE, iicp_buf_str(&bytes));
 }
 
 void batch_drop(struct directory *d) {

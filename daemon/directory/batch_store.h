@@ -6,8 +6,6 @@
 
 #include "internal.h"
 
-#define BATCH_FILE "metrics-batch.json"
-
 /* At start. A file that cannot be read is moved aside and begins anew. */
 void batch_load(struct directory *d);
 /* Takes over the corridor's counts; if that changed anything, writes it on the helper thread and

@@ -105,12 +105,12 @@ static void encryption_line(json_object *e) {
 }
 
 static void recovery_line(json_object *r) {
-        char age[32];
+        char since[32];
 
         if (!text_of(r, "state")[0] || strcmp(text_of(r, "state"), "stable") == 0)
                 return;
         printf("  %-10s %s for %s: %s\n", "recovery", text_of(r, "state"),
-               took(number(r, "age_s") * 1000, age, sizeof(age)), text_of(r, "reason"));
+               age(number(r, "age_s"), since, sizeof(since)), text_of(r, "reason"));
 }
 
 void render_status(const struct options *o, json_object *doc) {

@@ -73,7 +73,7 @@ static void read_file(struct batch *b) {
         char path[128];
         FILE *f;
 
-        snprintf(path, sizeof path, "%s/" BATCH_FILE, world->dir);
+        snprintf(path, sizeof path, "%s/" STATE_BATCH_FILE, world->dir);
         f = fopen(path, "r");
         assert_non_null(f);
         bytes.n = fread(iicp_buf_reserve(&bytes, 4096), 1, 4096, f);
@@ -284,7 +284,7 @@ static void REP_09_what_cannot_be_written_is_not_sent(void **state) {
         (void) state;
         start();
         answer_with(next(), NULL);
-        snprintf(path, sizeof path, "%s/." BATCH_FILE ".new", world->dir);
+        snprintf(path, sizeof path, "%s/." STATE_BATCH_FILE ".new", world->dir);
         assert_int_equal(mkdir(path, 0700), 0); /* nothing can be made under this name */
         tasks(4, 0, 5);
         f = next();
@@ -422,7 +422,7 @@ static void a_damaged_file_is_kept_aside(void **state) {
         FILE *f;
 
         (void) state;
-        snprintf(path, sizeof path, "%s/" BATCH_FILE, world->dir);
+        snprintf(path, sizeof path, "%s/" STATE_BATCH_FILE, world->dir);
         f = fopen(path, "w");
         assert_non_null(f);
         fputs("{\"waiting\":", f);
@@ -431,7 +431,7 @@ static void a_damaged_file_is_kept_aside(void **state) {
         start();
         tasks(1, 0, 5);
         assert_int_equal(number(next(), "tasks_success"), 1);
-        snprintf(command, sizeof command, "ls '%s' | grep -q '^" BATCH_FILE "[.]bad-'", world->dir);
+        snprintf(command, sizeof command, "ls '%s' | grep -q '^" STATE_BATCH_FILE "[.]bad-'", world->dir);
         assert_int_equal(system(command), 0);
 }
 
