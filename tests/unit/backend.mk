@@ -28,3 +28,10 @@ tests_unit_daemon_backend_test_call_SOURCES = tests/unit/daemon/backend/test-cal
 tests_unit_daemon_backend_test_call_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_backend_test_call_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_backend_test_call_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
+
+UNIT_TESTS += tests/unit/daemon/backend/test-probe
+tests_unit_daemon_backend_test_probe_SOURCES = tests/unit/daemon/backend/test-probe.c \
+	tests/unit/daemon/backend/stand.c tests/unit/daemon/backend/stand.h
+tests_unit_daemon_backend_test_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_backend_test_probe_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_backend_test_probe_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)

@@ -60,12 +60,20 @@ static void peer_send(struct stand_peer *p, const char *text, size_t n) {
 }
 
 static void peer_probe(struct stand_peer *p) {
-        char text[512];
-        bool list = strncmp(p->in.p, "GET /v1/models ", 15) == 0;
+        const char *models = stand->models ? stand->models : MODELS;
+        bool list = strncmp(p->in.p, "GET /v1/models ", 15) == 0 && *models;
+        bool ready = strncmp(p->in.p, "GET /readyz ", 12) == 0 && !stand->not_ready;
+        char text[1024];
 
-        snprintf(text, sizeof text, "HTTP/1.1 %s\r\n%s%s%sContent-Length: %zu\r\n\r\n%s", list ? "200 OK" : "404 No",
+        stand->n_probes++;
+        snprintf(stand->probe_request, sizeof stand->probe_request, "%s", p->in.p);
+        if (stand->silent) {
+                p->in.n = 0;
+                return;
+        }
+        snprintf(text, sizeof text, "HTTP/1.1 %s\r\n%s%s%sContent-Length: %zu\r\n\r\n%s", list || ready ? "200 OK" : "404 No",
                  stand->server ? "Server: " : "", stand->server ? stand->server : "", stand->server ? "\r\n" : "",
-                 list ? strlen(MODELS) : 0, list ? MODELS : "");
+                 list ? strlen(models) : 0, list ? models : "");
         peer_send(p, text, strlen(text));
         p->in.n = 0;
 }
@@ -133,11 +141,19 @@ static void listen_somewhere(void) {
         event_add(w.accept, NULL);
 }
 
+static void on_change(void *arg) {
+        (void) arg;
+        stand->n_changes++;
+}
+
 void stand_begin(int type, const char *key) {
-        const char *server = stand->server;
+        struct stand before = *stand;
 
         memset(&w, 0, sizeof w);
-        stand->server = server;
+        stand->server = before.server;
+        stand->models = before.models;
+        stand->silent = before.silent;
+        stand->not_ready = before.not_ready;
         stand->node.loop = loop_new();
         stand->node.clock = &clock_system;
         stand->node.config = &stand->config;
@@ -156,7 +172,14 @@ void stand_begin(int type, const char *key) {
         };
         stand->node.backends = backends_new(&stand->node);
         assert_non_null(stand->node.backends);
+        backends_on_change(stand->node.backends, on_change, NULL);
         stand->backend = stand->node.backends->v[0];
+        while (stand->backend->probe)
+                stand_turn();
+}
+
+void stand_probe(uint64_t timeout_ms) {
+        probe_start(stand->backend, timeout_ms);
         while (stand->backend->probe)
                 stand_turn();
 }
@@ -174,7 +197,7 @@ void stand_end(void) {
         iicp_buf_free(&stand->request);
         iicp_buf_free(&stand->texts);
         free(TAKE_PTR(w.payload_text));
-        stand->server = NULL;
+        memset(stand, 0, sizeof *stand);
 }
 
 /* ---- caller ---- */

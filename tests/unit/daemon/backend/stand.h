@@ -28,7 +28,14 @@ struct stand {
         struct iicp_buf request;
         struct stand_peer *peer;
         unsigned n_tasks;
+        /* set before stand_begin or later */
         const char *server; /* its header of that name, NULL = none */
+        const char *models; /* answer of /v1/models; NULL = the model m, "" = 404 */
+        bool silent;        /* probes get no answer */
+        bool not_ready;     /* /readyz is 503 */
+        unsigned n_changes; /* calls of on_change */
+        unsigned n_probes;  /* requests of probes */
+        char probe_request[1024]; /* the last of them */
         /* what the caller was told */
         struct iicp_buf texts;      /* increments, each followed by '|' */
         size_t lengths[STAND_TEXTS];
@@ -43,6 +50,8 @@ extern struct stand *stand;
 /* type: enum config_backend_type. key: NULL = none. */
 void stand_begin(int type, const char *key);
 void stand_end(void);
+/* One probe, from beginning to end. */
+void stand_probe(uint64_t timeout_ms);
 /* Starts a task with this payload and waits until the server has its request. */
 void stand_ask(enum iicp_intent_kind kind, const char *payload, bool streamed);
 void stand_start(enum iicp_intent_kind kind, const char *payload, bool streamed); /* without waiting */
