@@ -14,7 +14,7 @@ static bool anthropic_start(struct backend_call *c, const struct backend_task *t
 
         if (!backend_call_choose_model(c, t->model))
                 return false;
-        o.stream = t->on_text != NULL && !t->payload->has_n && !t->payload->has_logprobs;
+        o.stream = backend_call_wants_stream(c, t);
         how.model = c->model.p ? c->model : IICP_STR("");
         how.stream = o.stream;
         if (how.max_tokens <= 0)

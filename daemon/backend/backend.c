@@ -30,6 +30,10 @@ const char *flavour_name(enum flavour f) {
         return names[f];
 }
 
+bool backend_is_llamacpp(const struct backend *b) {
+        return b->flavour == FLAVOUR_LLAMACPP || b->says_llamacpp;
+}
+
 struct iicp_str backend_model(const struct backend *b) {
         if (b->registered && b->registered->n)
                 return iicp_str(b->registered->v[0].name);
@@ -44,7 +48,7 @@ bool backend_has_model(const struct backend *b, struct iicp_str model) {
  * how many. [02 section 10.10 rule 5] */
 unsigned backend_slots(const struct backend *b) {
         unsigned n = b->slots_configured ? b->slots_configured : b->node->config->max_concurrent;
-        bool maybe_llamacpp = b->flavour == FLAVOUR_LLAMACPP || b->flavour == FLAVOUR_UNKNOWN;
+        bool maybe_llamacpp = backend_is_llamacpp(b) || b->flavour == FLAVOUR_UNKNOWN;
 
         if (b->slots_server)
                 return MIN(n, b->slots_server);

@@ -126,6 +126,7 @@ struct backend {
         struct backend_call *calls;
 
         enum flavour flavour;
+        bool says_llamacpp; /* anthropic: it is one that imitates the service */
         struct model_list *registered; /* configured first; what registration says */
         struct model_list *listed;     /* last list that succeeded, or NULL */
         struct model_list *differs;    /* seen once, other than registered */
@@ -161,6 +162,7 @@ struct backends {
 };
 
 uint64_t backend_now_ms(const struct backend *b);
+bool backend_is_llamacpp(const struct backend *b);
 unsigned backend_slots(const struct backend *b);
 struct iicp_str backend_model(const struct backend *b); /* its own; absent if it has none */
 bool backend_has_model(const struct backend *b, struct iicp_str model); /* absent: any */

@@ -54,7 +54,7 @@ static void judge_busy(struct backend *b, const struct fetch_answer *from, struc
 }
 
 static bool request_fault(const struct backend *b, struct iicp_str body) {
-        return b->flavour == FLAVOUR_LLAMACPP && (mentions(body, "not supported") || mentions(body, "too large") ||
+        return backend_is_llamacpp(b) && (mentions(body, "not supported") || mentions(body, "too large") ||
                                                   mentions(body, "is required"));
 }
 

@@ -3,20 +3,13 @@
 
 /* The OpenAI dialect: the request is the task's payload, rewritten from its slices. [02 section 9.3] */
 
-/* A buffered task of llama.cpp too: it notices an abandoned stream at once, an abandoned whole answer
- * maybe never. What cannot be put together is asked for in one piece. [02 section 10.10 rule 3] */
-static bool wants_stream(const struct backend_call *c, const struct backend_task *t) {
-        return (t->on_text || c->backend->flavour == FLAVOUR_LLAMACPP) && backend_streams(c->backend, t->intent) &&
-               !t->payload->has_n && !t->payload->has_logprobs;
-}
-
 static bool openai_start(struct backend_call *c, const struct backend_task *t) {
         struct iicp_payload_rewrite how = {.max_tokens = t->max_tokens};
         struct outgoing o = {.path = t->intent->path, .content_type = "application/json", .form = FORM_OPENAI};
 
         if (!backend_call_choose_model(c, t->model))
                 return false;
-        o.stream = wants_stream(c, t);
+        o.stream = backend_call_wants_stream(c, t);
         how.model = c->model;
         how.stream = o.stream;
         c->body.secret = true;

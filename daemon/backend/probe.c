@@ -218,6 +218,7 @@ static void on_models(struct probe *p, const struct fetch_answer *a) {
                 p->drained = true; /* it was said */
         }
         if (good(a)) {
+                b->says_llamacpp = b->flavour == FLAVOUR_ANTHROPIC && flavour_by_headers(a) == FLAVOUR_LLAMACPP;
                 b->mesh = false;
                 p->list = decided(b, read_list(b, a->body, "data", "id"));
         }
@@ -382,9 +383,9 @@ static void probe_end(struct probe *p) {
 
 /* What comes after the list depends on what the server is. */
 static enum step step_of_flavour(const struct backend *b) {
-        switch (b->flavour) {
-        case FLAVOUR_LLAMACPP:
+        if (backend_is_llamacpp(b))
                 return STEP_PROPS;
+        switch (b->flavour) {
         case FLAVOUR_OLLAMA:
                 return STEP_PS;
         case FLAVOUR_LMSTUDIO:

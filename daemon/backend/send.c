@@ -34,7 +34,7 @@ static void judge_stream(struct backend_call *c, const struct fetch_answer *from
                 if (c->assemble->plain)
                         c->backend->dialect->judge(c, &whole, a);
                 else if ((told || c->assemble->form == FORM_MESSAGES) && !c->assemble->done)
-                        judge_refuse(a, IICP_REFUSE_BACKEND, "stream_incomplete");
+                        judge_refuse(a, IICP_REFUSE_BACKEND, told ? "stream_incomplete" : "backend_failed");
                 else
                         judge_object(c, whole.body, a);
                 return;
@@ -128,6 +128,13 @@ bool backend_call_choose_model(struct backend_call *c, struct iicp_str asked) {
         c->model_text[name.n] = 0;
         c->model = name.n ? (struct iicp_str){c->model_text, name.n} : IICP_STR_NONE;
         return true;
+}
+
+/* A buffered task of llama.cpp too: it notices an abandoned stream at once, an abandoned whole answer
+ * maybe never. What cannot be put together is asked for in one piece. [02 section 10.10 rule 3] */
+bool backend_call_wants_stream(const struct backend_call *c, const struct backend_task *t) {
+        return (t->on_text || backend_is_llamacpp(c->backend)) && backend_streams(c->backend, t->intent) &&
+               !t->payload->has_n && !t->payload->has_logprobs;
 }
 
 struct headers {

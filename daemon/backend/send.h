@@ -21,6 +21,8 @@ struct outgoing {
 /* The name to send goes to c->model: as the server lists it, so that a tag that was left out is filled
  * in. false: too long. */
 bool backend_call_choose_model(struct backend_call *c, struct iicp_str asked);
+/* Whether to ask for a stream. */
+bool backend_call_wants_stream(const struct backend_call *c, const struct backend_task *t);
 /* Sends c->body. false: no memory, or the URL is too long. */
 bool backend_call_send(struct backend_call *c, const struct backend_task *t, const struct outgoing *o);
 /* Ends what runs, without a callback: the connection is closed. */

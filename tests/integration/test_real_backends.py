@@ -2,13 +2,17 @@
 """The daemon against real inference servers. What they say differs by version: counts, shapes and finish
 reasons are checked, not texts. IICPD_LAB_CACHE names the folder that keeps what was installed."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import struct
 import subprocess
+import time
+import urllib.request
 import uuid
 
 import pytest
@@ -85,25 +89,113 @@ def test_SDK_NODE_02_llamacpp(real, node_factory, type_):
     assert node.control("/v1/models").json()["models"][0]["context"] == 2048
 
 
-def test_IICPD_02_96_llamacpp_stops_when_the_caller_leaves(real, node_factory):
-    url = real("llama-server", MODEL="slow")
-    node = node_of(node_factory, "llamacpp", url)
+def leave_behind(node, model, begun, **more):
+    """A caller that resets its connection as soon as begun() is true."""
     body = json.dumps({"task_id": str(uuid.uuid4()), "intent": "urn:iicp:intent:llm:chat:v1",
-                       "payload": {"model": "slow", "messages": [{"role": "user", "content": "x"}],
-                                   "max_tokens": 2000}, "constraints": {"timeout_ms": 60000}}).encode()
-    s = socket.create_connection((node.host, node.port))
-    s.sendall(b"POST /v1/task HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-              % (node.host.encode(), node.port, len(body), body))
+                       "payload": {"model": model, "messages": [{"role": "user", "content": "x"}], **more},
+                       "constraints": {"timeout_ms": 60000}}).encode()
+    with socket.create_connection((node.host, node.port)) as s:
+        s.sendall(b"POST /v1/task HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                  % (node.host.encode(), node.port, len(body), body))
+        wait_until(begun, what="generation")
+        # a reset: one that only ended its sending side still waits
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    def working():
-        out = subprocess.run(["curl", "-sf", url + "/slots"], capture_output=True, text=True, timeout=30, check=True)
-        return sum(slot["is_processing"] for slot in json.loads(out.stdout))
-    wait_until(lambda: working() == 1, what="generation")
-    # a reset: one that only ended its sending side still waits
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    s.close()
-    wait_until(lambda: first(node)["in_flight"] == 0, 2, "end of the call")
-    wait_until(lambda: working() == 0, 3, "end of generation")
+
+def working(url):
+    """Slots at work, by the server's own word."""
+    with urllib.request.urlopen(url + "/slots", timeout=30) as answer:
+        return sum(slot["is_processing"] for slot in json.load(answer))
+
+
+def stream_beside(url, model, tokens):
+    """Another caller's stream, straight to the server; close() ends it."""
+    request = urllib.request.Request(url + "/v1/chat/completions", json.dumps({
+        "model": model, "stream": True, "max_tokens": tokens, "messages": [{"role": "user", "content": "y"}]}).encode(),
+        {"Content-Type": "application/json"})
+    answer = urllib.request.urlopen(request, timeout=60)
+    answer.readline()
+    return answer
+
+
+@pytest.mark.parametrize("type_", ["llamacpp", "anthropic"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_IICPD_02_96_llamacpp_stops_when_the_caller_leaves(real, node_factory, type_, beside):
+    url = real("llama-server", MODEL="slow", CTX="8192")
+    node = node_of(node_factory, type_, url)
+    wait_until(lambda: first(node)["slots"] == 2, what="slots")
+    other = stream_beside(url, "slow", 6000) if beside else None
+    at_rest = 1 if beside else 0
+    wait_until(lambda: working(url) == at_rest, what="the other stream")
+    leave_behind(node, "slow", lambda: working(url) == at_rest + 1, max_tokens=6000)
+    began = time.monotonic()
+    wait_until(lambda: working(url) == at_rest, 3, "end of generation")
+    assert time.monotonic() - began < 1.0
+    assert first(node)["in_flight"] == 0
+    if other:
+        assert other.readline() and working(url) == 1  # which went on
+        other.close()
+
+
+@pytest.mark.parametrize("kind,model", [("llama-server", "tiny"), ("ollama", "tiny:latest")])
+def test_IICPD_02_68_messages_of_real_servers(real, node_factory, kind, model):
+    node = node_of(node_factory, "anthropic", real(kind))
+    assert first(node)["flavour"] == "anthropic"
+    check_chat(node, model)
+    answer = submit(node, model, max_tokens=3, temperature=1, top_p=1, stop=["never said"])
+    assert answer.status == 200
+    assert answer.json()["result"]["usage"]["completion_tokens"] <= 3
+    if kind == "ollama":
+        assert submit(node, "nope").status == 404
+    assert submit(node, model, max_tokens=5, messages=[
+        {"role": "system", "content": "Be short."}, {"role": "user", "content": [{"type": "text", "text": "Say hi."}]}]).status == 200
+
+
+def runners(url):
+    """Ollama's processes that generate: {pid: CPU time so far in ticks}."""
+    server = (CACHE / (url.rpartition(":")[2] + ".pid")).read_text().strip()
+    found = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(") ")[2].split()
+            if fields[1] == server and b"runner" in stat.with_name("cmdline").read_bytes():
+                found[int(stat.parent.name)] = int(fields[11]) + int(fields[12])
+        except OSError:
+            continue
+    return found
+
+
+def at_work(url):
+    """True once a runner has computed for a tenth of a second more than when this was made."""
+    before = sum(runners(url).values())
+    return lambda: sum(runners(url).values()) > before + 10
+
+
+def test_IICPD_02_96_ollama_stops_when_the_caller_leaves(real, node_factory):
+    """It has one place, and tells of none: the next task is served long before the first could have ended."""
+    url = real("ollama", OLLAMA_NUM_PARALLEL="1")
+    node = node_of(node_factory, "ollama", url)
+    assert submit(node, "endless", max_tokens=1).status == 200  # loaded
+    leave_behind(node, "endless", at_work(url))
+    wait_until(lambda: first(node)["in_flight"] == 0, 1, "end of the call")
+    began = time.monotonic()
+    assert submit(node, "endless", max_tokens=1).status == 200
+    assert time.monotonic() - began < 1.5
+
+
+def test_IICPD_02_97_ollama_whose_runner_dies(real, node_factory):
+    url = real("ollama", OLLAMA_NUM_PARALLEL="1")
+    node = node_of(node_factory, "ollama", url)
+    assert submit(node, "endless", max_tokens=1).status == 200
+    begun = at_work(url)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(submit, node, "endless")
+        wait_until(begun, what="generation")
+        for pid in runners(url):
+            os.kill(pid, signal.SIGKILL)
+        answer = answer.result()
+    assert (answer.status, answer.json()["error"]["reason"]) == (502, "backend_failed")
+    assert submit(node, "endless", max_tokens=1).status == 200  # it loads anew
 
 
 def test_SDK_NODE_02_embeddings(real, node_factory):
