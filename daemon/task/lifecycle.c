@@ -119,6 +119,7 @@ void lifecycle_task_unref(struct lifecycle_task *r) {
 struct lifecycle_task *lifecycle_by_id(struct lifecycle *l, const uint8_t id_key[LIFECYCLE_KEY]) {
         struct lifecycle_task *r;
 
+        expire(l);
         HASH_FIND(by_id, l->by_id, id_key, LIFECYCLE_KEY, r);
         return r;
 }
@@ -126,6 +127,7 @@ struct lifecycle_task *lifecycle_by_id(struct lifecycle *l, const uint8_t id_key
 struct lifecycle_task *lifecycle_by_key(struct lifecycle *l, const uint8_t idempotency[LIFECYCLE_KEY]) {
         struct lifecycle_task *r;
 
+        expire(l);
         HASH_FIND(by_key, l->by_key, idempotency, LIFECYCLE_KEY, r);
         return r;
 }
