@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "json-internal.h"
+#include "payload-internal.h"
 #include "util.h"
 #include <iicp/intents.h>
 
@@ -200,6 +201,7 @@ static int check_essential(const struct iicp_intent *intent, const struct iicp_j
                 good = v->type == IICP_JSON_STRING;
                 break;
         case IICP_INTENT_EMBEDDING:
+        case IICP_INTENT_MODERATE:
                 if (!json_name_is(name, "input"))
                         return 0;
                 good = v->type == IICP_JSON_STRING || array_of_strings(v, 1);
@@ -217,6 +219,7 @@ static const char *essential_field(const struct iicp_intent *intent) {
         case IICP_INTENT_COMPLETION:
                 return "payload.prompt";
         case IICP_INTENT_EMBEDDING:
+        case IICP_INTENT_MODERATE:
                 return "payload.input";
         default:
                 return "payload";
@@ -265,6 +268,8 @@ bool iicp_payload_check(const struct iicp_intent *intent, const struct iicp_json
 
         if (payload->type != IICP_JSON_OBJECT)
                 return refuse(refusal, "payload");
+        if (schema_of(intent->kind))
+                return schema_check(intent, payload, ret, refusal);
         iicp_json_iter_init(&it, payload);
         while (iicp_json_next(&it, &name, &value)) {
                 const char *fault;
@@ -286,7 +291,7 @@ bool iicp_payload_check(const struct iicp_intent *intent, const struct iicp_json
         return true;
 }
 
-static bool is_dropped(const struct iicp_json *name, const struct iicp_json *value) {
+bool payload_drops(const struct iicp_json *name, const struct iicp_json *value) {
         if (value->type == IICP_JSON_NULL)
                 return true;
         if (name->text.n > 0 && name->text.p[0] == '_')
@@ -348,6 +353,10 @@ void iicp_payload_write(const struct iicp_intent *intent, const struct iicp_payl
         size_t max = out->max ? out->max : IICP_BUF_MAX;
         const char *separator = "{";
 
+        if (intent->kind == IICP_INTENT_SPEECH) {
+                speech_write(payload, how->model, out);
+                return;
+        }
         /* one allocation, mostly: the body grows by the model, the limit and the stream options */
         iicp_buf_reserve(out,
                          MIN(payload->object.text.n + how->model.n + 128, max - MIN(max, out->n)));
@@ -358,7 +367,7 @@ void iicp_payload_write(const struct iicp_intent *intent, const struct iicp_payl
         }
         iicp_json_iter_init(&it, &payload->object);
         while (iicp_json_next(&it, &name, &value)) {
-                if (is_dropped(&name, &value))
+                if (payload_drops(&name, &value))
                         continue;
                 iicp_buf_puts(out, separator);
                 separator = ",";

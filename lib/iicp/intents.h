@@ -9,30 +9,51 @@
 extern "C" {
 #endif
 
-/* The intents that have a mapping to backends. [02 section 9.3] The rest of the table (audio,
- * moderation, extended) joins here when it is served. */
+/* The intents that have a mapping to backends: those of 02 section 9.3, and the registry's others of 9.5
+ * (extended), which are run as one of the former: `work` says as which. */
 enum iicp_intent_kind {
         IICP_INTENT_CHAT,
         IICP_INTENT_COMPLETION,
         IICP_INTENT_EMBEDDING,
+        IICP_INTENT_MODERATE,
+        IICP_INTENT_TRANSCRIBE,
+        IICP_INTENT_SPEECH,
+        IICP_INTENT_RERANK,        /* extended, but with a backend resource of its own */
+        IICP_INTENT_TRANSLATE,
+        IICP_INTENT_SUMMARIZE,
+        IICP_INTENT_RESEARCH,
+        IICP_INTENT_CLASSIFY,
+        IICP_INTENT_LINT,
+        IICP_INTENT_OPTIMIZE,
+        IICP_INTENT_TUTOR,
+        IICP_INTENT_MULTIMODAL,    /* embedding:multimodal */
         IICP_INTENT_MAX_,
 };
 
 #define IICP_URN_CHAT "urn:iicp:intent:llm:chat:v1"
 #define IICP_URN_COMPLETION "urn:iicp:intent:llm:completion:v1"
 #define IICP_URN_EMBEDDING "urn:iicp:intent:llm:embedding:v1"
+#define IICP_URN_TRANSCRIBE "urn:iicp:intent:audio:transcribe:v1"
+#define IICP_URN_SPEECH "urn:iicp:intent:audio:speech:v1"
+#define IICP_URN_MODERATE "urn:iicp:intent:safety:moderate:v1"
 
 struct iicp_intent {
         enum iicp_intent_kind kind;
         const char *urn;
-        const char *path;          /* below the dialect base, "/chat/completions" */
+        const char *path;          /* below the dialect base, "/chat/completions"; NULL: see work */
         bool takes_max_tokens;
         bool needs_model;
+        bool streams;              /* the backend can give its text piece by piece */
+        bool extended;             /* served only with intents.extended */
+        enum iicp_intent_kind work; /* what the backend is asked for; kind itself for 9.3 */
+        const char *list;          /* member of the backend's answer that must be a filled array, or NULL */
 };
 
 /* NULL: no mapping. */
 IICP_API const struct iicp_intent *iicp_intent_find(struct iicp_str urn);
 IICP_API const struct iicp_intent *iicp_intent_of(enum iicp_intent_kind kind);
+/* All rows, one after the other; NULL behind the last. */
+IICP_API const struct iicp_intent *iicp_intent_at(size_t i);
 
 /* What admission needs from a payload. Slices borrow from it. */
 struct iicp_payload {
@@ -65,6 +86,30 @@ struct iicp_payload_rewrite {
 };
 IICP_API void iicp_payload_write(const struct iicp_intent *intent, const struct iicp_payload *payload,
                                  const struct iicp_payload_rewrite *how, struct iicp_buf *out);
+
+/* ---- audio ---- */
+
+/* A transcription is multipart/form-data. The boundary is random: no content can hold it. */
+#define IICP_BOUNDARY_TEXT 38
+IICP_API int iicp_multipart_boundary(char out[IICP_BOUNDARY_TEXT]);
+/* Appends the body; model absent: no such part. The payload passed iicp_payload_check. -ENOMEM. */
+IICP_API int iicp_transcription_write(const struct iicp_payload *payload, struct iicp_str model,
+                                      const char *boundary, struct iicp_buf *out);
+/* {"audio":base64,"content_type":…,"format":…}; format: the request's, or absent for the subtype. */
+IICP_API void iicp_speech_result(struct iicp_str audio, struct iicp_str content_type, struct iicp_str format,
+                                 struct iicp_buf *out);
+/* {"text":body}: a server's answer that is no JSON. */
+IICP_API void iicp_text_result(struct iicp_str body, struct iicp_buf *out);
+
+/* ---- extended intents ---- */
+
+/* The payload of intent->work that stands for this one. The payload passed iicp_payload_check. */
+IICP_API int iicp_extended_write(const struct iicp_intent *intent, const struct iicp_json *payload,
+                                 struct iicp_buf *out);
+/* The result of the extended intent out of the backend's for the work. false: the model did not do what
+ * it was told (backend_invalid_response). */
+IICP_API bool iicp_extended_result(const struct iicp_intent *intent, const struct iicp_json *payload,
+                                   struct iicp_str result, struct iicp_buf *out);
 
 /* Equal, or equal up to the first ':' when either side has no tag; ":latest" counts as no tag.
  * Nothing matches an empty name. [02 sections 9.4, 10.10] */
