@@ -73,7 +73,9 @@ struct config {
         struct config_backend backends[CONFIG_BACKENDS_MAX];
         size_t n_backends;
         /* intents */
-        char *intent_default;
+        char *intent_default, *intents_capabilities;
+        char **intents_custom;
+        bool intents_extended;
         /* limits */
         unsigned max_concurrent, tokens_per_min, max_tokens;
         uint64_t default_timeout_ms, queue_wait_ms, drain_ms;
@@ -87,6 +89,10 @@ struct config {
         struct secret caller_tokens;
         bool require_uuid, any_model, lifecycle_enabled;
         bool allow_high_risk;
+        bool cip_enabled, cip_worker;
+        char *cip_min_reputation; /* decimal, 0 to 1 */
+        unsigned cip_max_concurrent;
+        uint64_t cip_max_timeout_ms;
         bool cx_enabled, cx_require;
         uint64_t cx_rotate_ms;
         /* nat: what of it exists yet */

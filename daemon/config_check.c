@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_table.h"
+#include "policy.h"
 
 #include "util.h"
 
@@ -202,12 +203,30 @@ static void check_backends(const struct config *c, struct config_problems *p) {
         }
 }
 
+/* What would be registered must be what would be served. */
+static void check_policy(const struct config *c, struct config_problems *p) {
+        const char *key = NULL, *dot;
+        struct policy *policy = NULL;
+        char why[320] = "", section[16];
+        struct problem_place place;
+
+        if (!c->intent_default || policy_new(c, &policy, &key, why, sizeof why) == 0 || !key) {
+                policy_free(policy);
+                return;
+        }
+        dot = strchr(key, '.');
+        snprintf(section, sizeof section, "%.*s", (int) (dot - key), key);
+        place = place_of(c, NULL, section, dot + 1);
+        problem_add(p, CONFIG_ERROR, &place, "%s: %s", key, why);
+}
+
 void config_check(const struct config *c, const struct config_source *source, struct config_problems *p) {
         check_directory(c, p);
         if (source->consumer)
                 return;
         check_region(c, p);
         check_endpoint(c, p);
+        check_policy(c, p);
         check_backends(c, p);
         if (c->cx_require && !c->cx_enabled) {
                 struct problem_place place = place_of(c, NULL, "encryption", "require");

@@ -225,6 +225,19 @@ bool text_urn(const char *s, struct config_fault *f, char **ret_instead) {
         return fault_all(f, s, "is no intent", "like urn:iicp:intent:llm:chat:v1");
 }
 
+bool text_share(const char *s, struct config_fault *f, char **ret_instead) {
+        size_t n = strspn(s, "0123456789");
+        double v;
+
+        (void) ret_instead;
+        if (s[n] == '.')
+                n += 1 + strspn(s + n + 1, "0123456789");
+        v = n == strlen(s) && *s && *s != '.' ? strtod(s, NULL) : -1;
+        if (v >= 0 && v <= 1)
+                return true;
+        return fault_all(f, s, "is no number from 0 to 1", "like 0.5");
+}
+
 bool text_refuse_yes(const char *s, struct config_fault *f, char **ret_instead) {
         (void) ret_instead;
         if (strcmp(s, "no") == 0)

@@ -22,6 +22,7 @@ bool text_path(const char *s, struct config_fault *f, char **ret_instead);
 bool text_group(const char *s, struct config_fault *f, char **ret_instead);
 bool text_pattern(const char *s, struct config_fault *f, char **ret_instead);
 bool text_model(const char *s, struct config_fault *f, char **ret_instead);
+bool text_share(const char *s, struct config_fault *f, char **ret_instead);
 bool text_urn(const char *s, struct config_fault *f, char **ret_instead);
 bool text_refuse_yes(const char *s, struct config_fault *f, char **ret_instead);
 

@@ -296,11 +296,8 @@ static int start_library(struct door_http *d) {
         return 0;
 }
 
-/* All intents that a task can be executed for; the models decide about the second. */
 static int start_metrics(struct node *node) {
-        const char *const intents[] = {node->config->intent_default, IICP_URN_EMBEDDING};
-
-        metrics_set_intents(node->metrics, intents, ARRAY_SIZE(intents));
+        node_name_intents(node);
         return metrics_add_gauges(node->metrics, metrics_node_gauges, node);
 }
 

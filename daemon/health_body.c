@@ -4,6 +4,7 @@
 #include "door_http.h"
 #include "listener.h"
 #include "node.h"
+#include "policy.h"
 #include "task/lifecycle.h"
 
 #include <iicp/directory.h>
@@ -26,7 +27,7 @@ static void intents(struct node *n, struct iicp_buf *out) {
         size_t count = 0;
 
         models = backends_models_to_register(n->backends, &count);
-        if (iicp_capabilities_derive(models, count, n->config->intent_default, &caps) < 0)
+        if (policy_capabilities(n->policy, models, count, &caps) < 0)
                 caps = (struct iicp_capabilities){0};
         primary = caps.n > 0 ? caps.v[0].intent : n->config->intent_default;
         for (size_t i = 0; i < caps.n; i++)

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "node_life.h"
 #include "notify.h"
+#include "policy.h"
 #include "rotation.h"
 #include "state_seal.h"
 #include "observe/events.h"
@@ -38,6 +39,25 @@ int node_open_state(const struct config *c, int64_t now_s, struct state **ret, c
         r = state_open_sealed(c->state_dir, c->node_id, key, now_s, ret, why, why_cap);
         iicp_wipe(key, sizeof key);
         return r;
+}
+
+/* config_check has made one of the same already: only memory can fail, or a file that changed since. */
+static int make_policy(const struct config *c, struct policy **ret) {
+        const char *key = NULL;
+        char why[320] = "";
+        int r = policy_new(c, ret, &key, why, sizeof why);
+
+        if (r < 0)
+                log_err("config_rejected", "%s: %s", key ? key : "intents", *why ? why : strerror(-r));
+        return r;
+}
+
+static void name_intent(void *metrics, const char *urn) {
+        metrics_set_intents(metrics, &urn, 1);
+}
+
+void node_name_intents(const struct node *n) {
+        policy_each_intent(n->policy, name_intent, n->metrics);
 }
 
 static int start_state(struct node *n) {
@@ -177,6 +197,8 @@ int node_start(struct node *n) {
         n->started_ms = clock_mono_ms(n->clock);
         if (iicp_selftest() < 0)
                 return start_failed("the cryptographic self-test fails");
+        if (make_policy(n->config, &n->policy) < 0)
+                return EXIT_CONFIG_;
         n->metrics = metrics_new();
         if (!n->metrics)
                 return start_failed("no memory");
@@ -219,6 +241,7 @@ void node_finish(struct node *n) {
         n->backends = backends_free(n->backends);
         n->fetch = fetch_pool_free(n->fetch);
         n->metrics = metrics_free(n->metrics);
+        n->policy = policy_free(n->policy);
         n->state = state_close(n->state);
         n->loop = loop_free(n->loop);
         n->config = config_free(n->config);
@@ -275,10 +298,13 @@ static void say_reloaded(const struct changes *c) {
 
 int node_reload(struct node *n, struct config_problems *problems, struct iicp_buf *report_json) {
         struct config *next, *old = n->config;
+        struct policy *policy = NULL;
         struct changes changes = {.json = report_json};
 
         notify_reloading(n->notify);
         next = config_load(&n->config_source, problems);
+        if (next && make_policy(next, &policy) < 0)
+                next = config_free(next);
         if (!next) {
                 say_rejected(problems);
                 notify_reloaded(n->notify);
@@ -289,6 +315,9 @@ int node_reload(struct node *n, struct config_problems *problems, struct iicp_bu
         iicp_buf_puts(report_json, "]");
         config_keep_fixed(old, next);
         n->config = next;
+        policy_free(n->policy);
+        n->policy = policy;
+        node_name_intents(n);
         log_set_level((enum log_level) next->log_level);
         node_endpoint_find(n);
         backends_reload(n->backends);

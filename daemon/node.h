@@ -20,6 +20,7 @@ struct door_http;
 struct control;
 struct notify;
 struct rotation;
+struct policy;
 struct snapshot;
 struct events;
 struct spans;
@@ -52,6 +53,7 @@ struct node {
         struct control *control;
         struct notify *notify;
         struct rotation *rotation;
+        struct policy *policy;        /* replaced with the configuration */
         struct snapshot *snapshot;
         struct events *events;        /* NULL = log.events_dir is not set */
         struct spans *spans;
@@ -79,6 +81,8 @@ void node_drain(struct node *n, const char *by);
 void node_undrain(struct node *n, const char *by);
 /* POST /v1/control: no new tasks until it is resumed; what runs ends in its own time. */
 void node_pause(struct node *n, bool on);
+/* All intents that a task can be executed for get their places in the metrics; models decide about some. */
+void node_name_intents(const struct node *n);
 /* The endpoint that is advertised, or NULL and a reason (static). */
 const char *node_endpoint(const struct node *n, const char **ret_why);
 

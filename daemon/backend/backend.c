@@ -150,6 +150,7 @@ static void call_free(struct backend_call *c) {
         assemble_free(c->assemble);
         flow_clear(&c->flow);
         iicp_buf_wipe(&c->body);
+        iicp_buf_wipe(&c->made);
         free(c);
 }
 
@@ -208,5 +209,5 @@ const struct iicp_trace *backend_call_span(const struct backend_call *c) {
 }
 
 bool backend_streams(const struct backend *b, const struct iicp_intent *intent) {
-        return b->dialect->streams && (intent->kind == IICP_INTENT_CHAT || intent->kind == IICP_INTENT_COMPLETION);
+        return b->dialect->streams && intent->streams;
 }

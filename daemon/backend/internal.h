@@ -99,6 +99,8 @@ struct backend_call {
         struct iicp_str model; /* what was sent */
         char model_text[BACKEND_MODEL_NAME_MAX + 1];
         struct iicp_buf body;
+        struct iicp_buf made;  /* a result that is no JSON of the server's */
+        char format[16];       /* speech: the format that was asked for */
         struct fetch *fetch;
         struct assemble *assemble;
         struct timer timer; /* stream: until its body ends; demo: until it speaks */

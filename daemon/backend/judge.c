@@ -138,6 +138,8 @@ static bool entry_valid(enum iicp_intent_kind kind, const struct iicp_json *entr
                 [IICP_INTENT_CHAT] = {"message", IICP_JSON_OBJECT, IICP_JSON_OBJECT},
                 [IICP_INTENT_COMPLETION] = {"text", IICP_JSON_STRING, IICP_JSON_STRING},
                 [IICP_INTENT_EMBEDDING] = {"embedding", IICP_JSON_ARRAY, IICP_JSON_STRING}, /* or base64 */
+                [IICP_INTENT_MODERATE] = {"flagged", IICP_JSON_TRUE, IICP_JSON_FALSE},
+                [IICP_INTENT_RERANK] = {"index", IICP_JSON_NUMBER, IICP_JSON_NUMBER},
         };
         struct iicp_json v = iicp_json_get(entry, wanted[kind].name);
 
@@ -158,7 +160,7 @@ static void note_truncation(const struct backend_call *c, const struct iicp_json
 
 /* A 2xx body: the promised object, or backend_invalid_response. */
 void judge_object(const struct backend_call *c, struct iicp_str body, struct backend_answer *a) {
-        struct shape s = {.list_name = c->intent->kind == IICP_INTENT_EMBEDDING ? "data" : "choices"};
+        struct shape s = {.list_name = c->intent->list};
         struct iicp_json top, entry;
         struct iicp_json_iter it;
         size_t n = 0;

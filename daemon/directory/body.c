@@ -2,6 +2,7 @@
 #include "build-config.h"
 
 #include "internal.h"
+#include "../policy.h"
 #include "util.h"
 
 #include <errno.h>
@@ -80,6 +81,8 @@ static json_object *capability(const struct iicp_capability *c, unsigned max_tok
         size_t n = 1;
         int r;
 
+        if (c->json)
+                return json_tokener_parse(c->json);
         if (!o)
                 return NULL;
         if (c->image)
@@ -105,11 +108,12 @@ static json_object *profiles(const struct config *c) {
         return texts(v, c->lifecycle_enabled ? 2 : 1, PROFILE_MAX);
 }
 
-static int add_capabilities(json_object *body, const struct config *c, const char *const *models,
+static int add_capabilities(json_object *body, const struct node *node, const char *const *models,
                             size_t n) {
+        const struct config *c = node->config;
         struct iicp_capabilities caps = {0};
         _cleanup_json_ json_object *array = json_object_new_array();
-        int r = iicp_capabilities_derive(models, n, c->intent_default, &caps);
+        int r = policy_capabilities(node->policy, models, n, &caps);
 
         if (!array)
                 r = -ENOMEM;
@@ -119,6 +123,13 @@ static int add_capabilities(json_object *body, const struct config *c, const cha
                 r = add(json_object_array_get_idx(array, 0), "supported_profiles", profiles(c));
         iicp_capabilities_free(&caps);
         return r < 0 ? r : add(body, "capabilities", TAKE_PTR(array));
+}
+
+/* Only where sub-tasks of coordinators are taken. [05 section 14.2] */
+static int add_policy(json_object *body, const struct node *node) {
+        const char *text = policy_block(node->policy);
+
+        return text ? add(body, "policy", json_tokener_parse(text)) : 0;
 }
 
 static int add_limits(json_object *body, const struct config *c) {
@@ -194,8 +205,8 @@ static json_object *declaration(struct node *n, const char *endpoint, const char
             add_text(o, "endpoint", endpoint) < 0 ||
             add_text(o, "region",
                      n->config->region && *n->config->region ? n->config->region : "unknown") < 0 ||
-            add_capabilities(o, n->config, models, n_models) < 0 || add_limits(o, n->config) < 0 ||
-            add_availability(o, n->config) < 0 || add_route(o, endpoint) < 0 ||
+            add_capabilities(o, n, models, n_models) < 0 || add_limits(o, n->config) < 0 ||
+            add_availability(o, n->config) < 0 || add_policy(o, n) < 0 || add_route(o, endpoint) < 0 ||
             add_software(o, n) < 0 || (with_cx && add_cx_key(o, n) < 0))
                 return NULL;
         return TAKE_PTR(o);

@@ -69,36 +69,6 @@ static bool envelope_ok(struct task *t, struct iicp_refusal *refusal) {
         return valid;
 }
 
-/* Nearly all tasks are of one intent or two, and the rules are some 80 searches. */
-static enum iicp_risk judge(struct corridor *c, struct iicp_str intent, const char **ret_rule) {
-        if (c->judged.n == 0 || !iicp_str_eq(intent, (struct iicp_str){c->judged.intent, c->judged.n})) {
-                c->judged.risk = iicp_risk_of(intent, &c->judged.rule);
-                c->judged.n = intent.n <= sizeof(c->judged.intent) ? intent.n : 0;
-                memcpy(c->judged.intent, intent.p, c->judged.n);
-        }
-        *ret_rule = c->judged.rule;
-        return c->judged.risk;
-}
-
-/* Step 6. Looks at the URN alone, never at a prompt. [02 section 9.2] */
-static bool policy_ok(struct task *t, struct iicp_refusal *refusal) {
-        struct iicp_str domain = iicp_urn_domain(t->env.intent);
-        const char *rule = NULL;
-        enum iicp_risk risk;
-
-        if (iicp_str_is(domain, "tool") || iicp_str_is(domain, "mcp"))
-                return refuse(refusal, IICP_REFUSE_TOOL_EXECUTION);
-        risk = judge(t->corridor, t->env.intent, &rule);
-        if (risk == IICP_RISK_PROHIBITED ||
-            (risk == IICP_RISK_HIGH && !t->corridor->node->config->allow_high_risk)) {
-                refuse(refusal, IICP_REFUSE_POLICY);
-                refusal->category = iicp_risk_name(risk);
-                refusal->rule_id = rule;
-                return false;
-        }
-        return true;
-}
-
 static void default_model(struct task *t) {
         const char *model = corridor_model_for(t->corridor, t->env.intent);
 
@@ -148,9 +118,10 @@ enum backend_pick task_pick(struct task *t, const struct backend *except, struct
         struct iicp_str model = c->node->config->any_model ? IICP_STR_NONE : t->model;
         int64_t retry_ms = TASK_RETRY_CAPACITY_MS;
         const char *reason = NULL;
-        enum backend_pick pick = backends_pick(c->node->backends, t->intent, model, except, &t->backend,
-                                               &retry_ms, &reason);
+        enum backend_pick pick = PICK_NO_MODEL;
 
+        if (!model.p || policy_offers_model(c->node->policy, model))
+                pick = backends_pick(c->node->backends, t->work, model, except, &t->backend, &retry_ms, &reason);
         if (pick == PICK_NO_MODEL)
                 refuse(refusal, IICP_REFUSE_MODEL_NOT_FOUND);
         else if (pick == PICK_DRAINING)
@@ -184,11 +155,12 @@ bool task_admit(struct task *t, const struct task_request *request, struct iicp_
         task_profiles_note(t);
         if (t->env.timeout_ms > 0)
                 t->deadline_ms = t->received_ms + (uint64_t) t->env.timeout_ms;
-        if ((t->lifecycle && !lifecycle_bind(t, refusal)) || !policy_ok(t, refusal))
+        if ((t->lifecycle && !lifecycle_bind(t, refusal)) || !policy_allows(c->node->policy, t->env.intent, refusal))
                 return false;
-        t->intent = iicp_intent_find(t->env.intent);
-        if (!t->intent || !corridor_serves(c, t->env.intent))
+        t->intent = corridor_serves(c, t->env.intent);
+        if (!t->intent)
                 return refuse(refusal, IICP_REFUSE_UNKNOWN_INTENT);
+        t->work = iicp_intent_of(t->intent->work);
         if (!task_profiles(t, refusal))
                 return false;
         if (t->lifecycle) {

@@ -80,32 +80,20 @@ bool corridor_available(const struct corridor *c) {
         return stability.state != STATE_DRAINING;
 }
 
-/* An embedding intent is derived from model names, all other models serve the configured one.
- * [01 section 2.3] */
-static bool model_serves(const struct corridor *c, const char *name, struct iicp_str intent) {
-        if (strcasestr(name, "embed"))
-                return iicp_str_is(intent, IICP_URN_EMBEDDING);
-        return iicp_str_is(intent, c->node->config->intent_default);
-}
-
 const char *corridor_model_for(const struct corridor *c, struct iicp_str intent) {
         const char *const *models;
         size_t n;
 
         models = backends_models_to_register(c->node->backends, &n);
-        for (size_t i = 0; i < n; i++)
-                if (model_serves(c, models[i], intent))
-                        return models[i];
-        return n > 0 ? models[0] : NULL;
+        return policy_model_for(c->node->policy, models, n, intent);
 }
 
-bool corridor_serves(const struct corridor *c, struct iicp_str intent) {
-        const char *model;
+const struct iicp_intent *corridor_serves(const struct corridor *c, struct iicp_str intent) {
+        const char *const *models;
+        size_t n;
 
-        if (iicp_str_is(intent, c->node->config->intent_default))
-                return true;
-        model = iicp_str_is(intent, IICP_URN_EMBEDDING) ? corridor_model_for(c, intent) : NULL;
-        return model && model_serves(c, model, intent);
+        models = backends_models_to_register(c->node->backends, &n);
+        return policy_serves(c->node->policy, models, n, intent);
 }
 
 void corridor_on_change(struct corridor *c, void (*fn)(void *arg), void *arg) {

@@ -6,6 +6,7 @@
 
 #include "lifecycle.h"
 #include "node.h"
+#include "policy.h"
 #include "principal.h"
 #include "rate.h"
 #include "seen.h"
@@ -55,7 +56,10 @@ struct task {
         struct iicp_envelope env;
         struct principal principal;  /* step 4; kind NONE: anonymous */
         const struct iicp_intent *intent;
+        const struct iicp_intent *work; /* as which the backend is asked */
         struct iicp_buf opened;      /* decrypted payload; wiped */
+        struct iicp_json asked;      /* the payload as the caller wrote it */
+        struct iicp_buf rewritten;   /* of an extended intent, the payload of its work; wiped */
         struct iicp_cx_session session;
         struct iicp_payload payload;
         struct iicp_str model;       /* absent: no list is known yet */
@@ -91,12 +95,6 @@ struct corridor {
         struct task_counts counts;
         unsigned char random[TRACES_AT_ONCE][IICP_TRACE_RANDOM];
         unsigned n_random;
-        struct {                     /* step 6 of the intent that came last */
-                char intent[IICP_URN_MAX];
-                size_t n;
-                enum iicp_risk risk;
-                const char *rule;
-        } judged;
         const char *draining;        /* static reason, NULL = not */
         char old_token[STATE_TOKEN_MAX + 1];
         uint64_t old_token_until_ms;

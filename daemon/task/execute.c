@@ -81,7 +81,7 @@ static unsigned media_flags(const struct task *t, const struct backend *b) {
 
 /* The smallest of the given limits; the capability's counts only when it lowers one. [02 9.4] */
 static void choose_max_tokens(struct task *t) {
-        int64_t ceiling = t->corridor->node->config->max_tokens;
+        int64_t ceiling = policy_max_tokens(t->corridor->node->policy, t->env.intent);
         int64_t given = t->payload.max_tokens;
 
         if (!t->intent->takes_max_tokens)
@@ -91,6 +91,23 @@ static void choose_max_tokens(struct task *t) {
         if (given > ceiling)
                 given = t->max_tokens_applied = ceiling;
         t->max_tokens = given;
+}
+
+/* Of an extended intent the backend gets the payload of another one. */
+static bool rewrite(struct task *t, struct iicp_refusal *refusal) {
+        struct iicp_json payload;
+
+        t->rewritten.secret = true;
+        if (iicp_extended_write(t->intent, &t->asked, &t->rewritten) == 0 &&
+            iicp_json_scan(iicp_buf_str(&t->rewritten), NULL, NULL, &payload) == 0) {
+                if (t->work == t->intent)
+                        t->payload.object = payload; /* a form of its own */
+                else if (!iicp_payload_check(t->work, &payload, 0, &t->payload, refusal))
+                        return false;
+                return true;
+        }
+        *refusal = (struct iicp_refusal){.id = IICP_REFUSE_INTERNAL};
+        return false;
 }
 
 /* Step 12: decryption, payload rules, and of an encrypted task the model that it really asks for. */
@@ -103,10 +120,11 @@ static bool prepare(struct task *t, struct iicp_refusal *refusal) {
                 if (t->model.p && task_pick(t, NULL, refusal) != PICK_OK)
                         return false;
         }
+        t->asked = payload;
         if (!iicp_payload_check(t->intent, &payload, media_flags(t, t->backend), &t->payload, refusal))
                 return false;
         choose_max_tokens(t);
-        return true;
+        return !t->intent->extended || rewrite(t, refusal);
 }
 
 static void budget_over(void *arg) {
@@ -187,24 +205,38 @@ static bool call_backend(struct task *t);
  * was sent to the caller yet. [02 section 10.9] */
 static bool try_elsewhere(struct task *t) {
         const struct backend *failed = t->backend;
-        struct iicp_payload payload = t->payload;
+        struct iicp_payload payload;
         struct iicp_refusal refusal;
 
         if (t->second_try || task_now_ms(t) >= t->deadline_ms)
                 return false;
         t->second_try = true;
         if (task_pick(t, failed, &refusal) != PICK_OK ||
-            !iicp_payload_check(t->intent, &payload.object, media_flags(t, t->backend), &payload, &refusal)) {
+            !iicp_payload_check(t->intent, &t->asked, media_flags(t, t->backend), &payload, &refusal)) {
                 t->backend = (struct backend *) failed;
                 return false;
         }
         return call_backend(t);
 }
 
-static void backend_done(void *arg, const struct backend_answer *answer) {
+/* What the caller asked for, out of what the model said. */
+static void convert(const struct task *t, struct backend_answer *answer, struct iicp_buf *out) {
+        if (iicp_extended_result(t->intent, &t->asked, answer->result, out) && !out->error) {
+                answer->result = iicp_buf_str(out);
+                return;
+        }
+        answer->refusal = (struct iicp_refusal){.id = IICP_REFUSE_BACKEND, .reason = "backend_invalid_response"};
+        answer->retry_elsewhere = false;
+}
+
+static void backend_done(void *arg, const struct backend_answer *from) {
+        _cleanup_(iicp_buf_wipe) struct iicp_buf converted = {.secret = true};
+        struct backend_answer whole = *from, *answer = &whole;
         struct task *t = arg;
 
         t->call = NULL;
+        if (answer->refusal.id == IICP_REFUSE_NONE && t->intent->extended)
+                convert(t, answer, &converted);
         if (answer->refusal.id == IICP_REFUSE_NONE && t->record)
                 end_record(t, answer);
         else if (answer->refusal.id == IICP_REFUSE_NONE)
@@ -215,7 +247,7 @@ static void backend_done(void *arg, const struct backend_answer *answer) {
 
 static bool call_backend(struct task *t) {
         struct backend_task work = {
-                .intent = t->intent,
+                .intent = t->work,
                 .payload = &t->payload,
                 .model = t->model,
                 .max_tokens = t->max_tokens,

@@ -159,13 +159,38 @@ static bool embeddings_ok(const struct iicp_json *data) {
         return any;
 }
 
+static bool results_ok(const struct iicp_json *results) {
+        struct iicp_json item;
+        struct iicp_json_iter it;
+
+        if (results->type != IICP_JSON_ARRAY)
+                return false;
+        iicp_json_iter_init(&it, results);
+        return iicp_json_next(&it, NULL, &item) && item.type == IICP_JSON_OBJECT;
+}
+
+/* The member that the intent promises. false: it is not what it should be. */
+static bool write_list(enum iicp_intent_kind kind, const struct iicp_json *list, struct iicp_buf *out) {
+        if (kind == IICP_INTENT_CHAT || kind == IICP_INTENT_COMPLETION)
+                return write_choices(kind, list, out);
+        value(out, list);
+        return kind == IICP_INTENT_MODERATE ? results_ok(list) : embeddings_ok(list);
+}
+
+/* NULL: any object will do. What is made here of a server's bytes, or of a model's words, is in form. */
+static const char *promised(enum iicp_intent_kind kind) {
+        if (kind == IICP_INTENT_MULTIMODAL)
+                kind = IICP_INTENT_EMBEDDING;
+        return iicp_intent_of(kind)->extended ? NULL : iicp_intent_of(kind)->list;
+}
+
 bool result_normalise(enum iicp_intent_kind kind, struct iicp_str result, struct iicp_buf *out,
                       struct result_facts *ret) {
-        const char *list = kind == IICP_INTENT_EMBEDDING ? "data" : "choices";
+        const char *list = promised(kind);
         struct result_facts facts = {.tokens = -1, .prompt_tokens = -1};
         struct iicp_json object, name, v;
         struct iicp_json_iter it;
-        bool first = true, shape = false;
+        bool first = true, shape = !list;
 
         if (iicp_json_scan(result, NULL, NULL, &object) < 0 || object.type != IICP_JSON_OBJECT)
                 return false;
@@ -179,13 +204,10 @@ bool result_normalise(enum iicp_intent_kind kind, struct iicp_str result, struct
                 member(out, &first, &name);
                 if (is_usage)
                         write_usage(&v, out, &facts);
-                else if (iicp_json_is(&name, list)) {
-                        shape = kind == IICP_INTENT_EMBEDDING ? embeddings_ok(&v)
-                                                              : write_choices(kind, &v, out);
+                else if (list && iicp_json_is(&name, list)) {
+                        shape = write_list(kind, &v, out);
                         if (!shape)
                                 return false;
-                        if (kind == IICP_INTENT_EMBEDDING)
-                                value(out, &v);
                 } else {
                         if (iicp_json_is(&name, "model") && v.type == IICP_JSON_STRING)
                                 facts.model = v;

@@ -61,6 +61,7 @@ static void task_free(struct task *t) {
         timer_clear(&t->queue);
         iicp_envelope_free(&t->env);
         iicp_buf_wipe(&t->opened);
+        iicp_buf_wipe(&t->rewritten);
         iicp_wipe(&t->session, sizeof(t->session));
         if (t->body)
                 iicp_wipe(t->body, t->n_body);

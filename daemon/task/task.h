@@ -8,6 +8,7 @@
 
 #include <iicp/buf.h>
 #include <iicp/envelope.h>
+#include <iicp/intents.h>
 #include <netinet/in.h>
 
 struct node;
@@ -66,8 +67,8 @@ struct lifecycle *corridor_lifecycle(struct corridor *c);
 /* The node_token was replaced by a registration: the old one authorizes for 60 s more. */
 void corridor_token_rotated(struct corridor *c, const char *old_token);
 
-/* Is the intent one of those that this node offers (02 section 9.3, last sentence)? */
-bool corridor_serves(const struct corridor *c, struct iicp_str intent);
+/* The row behind an intent that this node offers, NULL if it does not (02 section 9.3, last sentence). */
+const struct iicp_intent *corridor_serves(const struct corridor *c, struct iicp_str intent);
 
 /* Facts for health, heartbeat, status. */
 unsigned corridor_active(const struct corridor *c);

@@ -79,6 +79,7 @@ IICP_API unsigned iicp_windows_effective(unsigned base, double share);
 struct iicp_capability {
         const char *intent;      /* URN, borrowed */
         bool image, audio;       /* beside text */
+        const char *json;        /* the whole object as somebody wrote it, or NULL; borrowed */
         const char **models;     /* array owned by the object, strings borrowed */
         size_t n_models;
 };

@@ -11,6 +11,8 @@
 #include "util.h"
 #include "world.h"
 
+#include "policy.h"
+
 #include <stdio.h>
 #include <unistd.h>
 
@@ -338,6 +340,7 @@ static double middle(double low, double high) {
 }
 
 int world_setup(void **state) {
+        const char *key = NULL;
         char why[256];
 
         (void) state;
@@ -373,6 +376,7 @@ int world_setup(void **state) {
         world->node.clock = &driven;
         world->node.config = &world->config;
         world->node.phase = NODE_RUNNING;
+        assert_int_equal(policy_new(&world->config, &world->node.policy, &key, why, sizeof why), 0);
         world->node.directory = directory_new(&world->node);
         assert_non_null(world->node.directory);
         world->node.directory->uniform = middle;
@@ -384,6 +388,7 @@ int world_teardown(void **state) {
 
         (void) state;
         directory_free(world->node.directory);
+        policy_free(world->node.policy);
         state_close(world->node.state);
         snprintf(command, sizeof command, "rm -rf '%s'", world->dir);
         assert_int_equal(system(command), 0);
