@@ -46,13 +46,14 @@ struct config_backend {
 struct config_origin;
 
 enum config_supervised { SUPERVISED_NO, SUPERVISED_YES, SUPERVISED_AUTO /* NOTIFY_SOCKET is set */ };
+enum config_pricing { PRICING_PER_TOKEN, PRICING_PER_REQUEST, PRICING_FLAT };
 enum config_auth_mode { AUTH_OPEN, AUTH_REQUIRED };
 
 struct config {
         /* node */
         char *node_id;       /* NULL = made at the first start */
         char *node_name, *region, *public_endpoint;
-        bool deregister_on_stop;
+        bool deregister_on_stop, public_listing;
         char *state_dir, *runtime_dir;
         struct secret state_key;
         int systemd_notify;  /* 0 = no, 1 = auto */
@@ -63,6 +64,7 @@ struct config {
         char *directory_local_discovery; /* "no", nothing else yet */
         char *directory_ca_file;
         char **directory_redirect_origins;
+        char *directory_key;         /* 64 hex digits, NULL = fetched */
         /* listen */
         char *listen_address; /* NULL = [::] with IPv4, else 0.0.0.0 */
         unsigned listen_port;
@@ -93,8 +95,16 @@ struct config {
         char *cip_min_reputation; /* decimal, 0 to 1 */
         unsigned cip_max_concurrent;
         uint64_t cip_max_timeout_ms;
+        char *policy_manifest;       /* file, NULL = none */
         bool cx_enabled, cx_require;
         uint64_t cx_rotate_ms;
+        /* credits, operator */
+        bool credits_award, credits_sign;
+        char *credits_multiplier;    /* decimal text, NULL = undeclared */
+        int credits_model;           /* enum config_pricing */
+        char *credits_from, *credits_until; /* RFC 3339, NULL = none */
+        char *operator_display_name, *operator_url;
+        struct secret operator_delegation, operator_identity, operator_passphrase;
         /* nat: what of it exists yet */
         bool allow_private;
         /* recovery */

@@ -5,6 +5,7 @@
 #include "util.h"
 
 #include <iicp/endpoint.h>
+#include <iicp/time.h>
 #include <stdio.h>
 
 /* Defaults that depend on other keys or on how we were started, and rules between keys. */
@@ -220,6 +221,16 @@ static void check_policy(const struct config *c, struct config_problems *p) {
         problem_add(p, CONFIG_ERROR, &place, "%s: %s", key, why);
 }
 
+static void check_pricing(const struct config *c, struct config_problems *p) {
+        struct problem_place place = place_of(c, NULL, "credits", "until");
+
+        if (c->credits_from && c->credits_until &&
+            iicp_time_parse(c->credits_until) <= iicp_time_parse(c->credits_from))
+                problem_add(p, CONFIG_ERROR, &place, "credits.until must be later than credits.from");
+        if (!c->credits_multiplier && (c->credits_from || c->credits_until || c->credits_sign))
+                problem_add(p, CONFIG_WARNING, &place, "credits.multiplier is not set: no price is declared");
+}
+
 void config_check(const struct config *c, const struct config_source *source, struct config_problems *p) {
         check_directory(c, p);
         if (source->consumer)
@@ -228,6 +239,7 @@ void config_check(const struct config *c, const struct config_source *source, st
         check_endpoint(c, p);
         check_policy(c, p);
         check_backends(c, p);
+        check_pricing(c, p);
         if (c->cx_require && !c->cx_enabled) {
                 struct problem_place place = place_of(c, NULL, "encryption", "require");
 

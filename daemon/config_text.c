@@ -6,6 +6,9 @@
 
 #include <arpa/inet.h>
 #include <iicp/endpoint.h>
+#include <iicp/operator.h>
+#include <iicp/receipt.h>
+#include <iicp/time.h>
 #include <iicp/urn.h>
 #include <stdio.h>
 
@@ -236,6 +239,44 @@ bool text_share(const char *s, struct config_fault *f, char **ret_instead) {
         if (v >= 0 && v <= 1)
                 return true;
         return fault_all(f, s, "is no number from 0 to 1", "like 0.5");
+}
+
+bool text_key(const char *s, struct config_fault *f, char **ret_instead) {
+        (void) ret_instead;
+        if (strlen(s) == 64 && strspn(s, DIGIT "abcdefABCDEF") == 64)
+                return true;
+        return fault_all(f, s, "is no key", "64 hex digits");
+}
+
+bool text_multiplier(const char *s, struct config_fault *f, char **ret_instead) {
+        unsigned m;
+
+        (void) ret_instead;
+        if (iicp_multiplier_parse(iicp_str(s), &m) == 0)
+                return true;
+        return fault_all(f, s, "is no price", "a number from 0 to 1000 with at most 4 decimals, like 1.5");
+}
+
+bool text_time(const char *s, struct config_fault *f, char **ret_instead) {
+        (void) ret_instead;
+        if (iicp_time_parse(s) >= 0)
+                return true;
+        return fault_all(f, s, "is no time", "like 2027-01-15T08:00:00Z");
+}
+
+bool text_display_name(const char *s, struct config_fault *f, char **ret_instead) {
+        (void) ret_instead;
+        if (iicp_display_name_valid(iicp_str(s)))
+                return true;
+        return fault_all(f, s, "is no name to show", "1 to 64 characters, no control characters");
+}
+
+bool text_web_url(const char *s, struct config_fault *f, char **ret_instead) {
+        (void) ret_instead;
+        for (const char *p = s; *p; p++)
+                if (*p <= ' ' || *p > '~')
+                        return fault_all(f, s, "is no URL", "visible ASCII only");
+        return url_scheme(s, "a page", f);
 }
 
 bool text_refuse_yes(const char *s, struct config_fault *f, char **ret_instead) {

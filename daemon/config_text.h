@@ -24,6 +24,11 @@ bool text_pattern(const char *s, struct config_fault *f, char **ret_instead);
 bool text_model(const char *s, struct config_fault *f, char **ret_instead);
 bool text_share(const char *s, struct config_fault *f, char **ret_instead);
 bool text_urn(const char *s, struct config_fault *f, char **ret_instead);
+bool text_key(const char *s, struct config_fault *f, char **ret_instead);
+bool text_multiplier(const char *s, struct config_fault *f, char **ret_instead);
+bool text_time(const char *s, struct config_fault *f, char **ret_instead);
+bool text_display_name(const char *s, struct config_fault *f, char **ret_instead);
+bool text_web_url(const char *s, struct config_fault *f, char **ret_instead);
 bool text_refuse_yes(const char *s, struct config_fault *f, char **ret_instead);
 
 bool text_backend_name(const char *s);

@@ -37,8 +37,7 @@ struct metrics {
         struct series series[INTENTS_MAX + 1][QOS_N]; /* the last is "other" */
         uint64_t tokens[INTENTS_MAX + 1];
         uint64_t refused[IICP_REFUSE_MAX_];
-        uint64_t auth_failures;
-        struct named backend, heartbeat, connection;
+        struct named auth, backend, heartbeat, connection;
         struct {
                 metrics_gauge_fn fn;
                 void *arg;
@@ -100,10 +99,6 @@ void metrics_refused(struct metrics *m, enum iicp_refusal_id id) {
                 m->refused[id]++;
 }
 
-void metrics_auth_failure(struct metrics *m) {
-        m->auth_failures++;
-}
-
 static void named_add(struct named *f, const char *label) {
         for (size_t i = 0; i < NAMED_MAX; i++) {
                 if (!f->label[i])
@@ -113,6 +108,10 @@ static void named_add(struct named *f, const char *label) {
                         return;
                 }
         }
+}
+
+void metrics_auth_failure(struct metrics *m, const char *reason) {
+        named_add(&m->auth, reason);
 }
 
 void metrics_backend(struct metrics *m, const char *outcome) {
@@ -236,8 +235,7 @@ void metrics_print(const struct metrics *m, struct iicp_buf *out) {
         print_latency(m, out);
         print_tokens(m, out);
         print_refused(m, out);
-        family(out, "iicp_auth_failures_total", "counter", "Credentials that were not valid.");
-        iicp_buf_printf(out, "iicp_auth_failures_total %llu\n", (unsigned long long) m->auth_failures);
+        print_named(&m->auth, out, "iicp_auth_failures_total", "reason", "Requests with credentials of which none was valid.");
         print_named(&m->backend, out, "iicp_backend_requests_total", "outcome", "Requests to backends.");
         print_named(&m->heartbeat, out, "iicp_heartbeat_failures_total", "reason", "Heartbeats without success.");
         print_named(&m->connection, out, "iicp_connections_refused_total", "reason", "Connections closed by a limit.");

@@ -21,7 +21,7 @@ void metrics_set_intents(struct metrics *m, const char *const *urns, size_t n);
 void metrics_task(struct metrics *m, struct iicp_str intent, enum iicp_qos qos,
                   enum task_outcome outcome, uint64_t latency_ms, int64_t tokens /* -1 unknown */);
 void metrics_refused(struct metrics *m, enum iicp_refusal_id id);
-void metrics_auth_failure(struct metrics *m);
+void metrics_auth_failure(struct metrics *m, const char *reason /* static */);
 void metrics_backend(struct metrics *m, const char *outcome /* ok, unreachable, timeout, busy, failed, ... static */);
 void metrics_heartbeat_failure(struct metrics *m, const char *reason /* static */);
 void metrics_connection_refused(struct metrics *m, const char *reason /* static */);

@@ -50,6 +50,7 @@ struct node {
         struct door_http *http;
         struct listener *listener;
         struct directory *directory;
+        struct directory_keys *keys;  /* by which consumer tokens are verified */
         struct control *control;
         struct notify *notify;
         struct rotation *rotation;

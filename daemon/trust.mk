@@ -1,2 +1,4 @@
 # who asks, and what vouches for whom
-daemon_libiicpd_la_SOURCES += daemon/task/principal.h
+daemon_libiicpd_la_SOURCES += \
+	daemon/task/principal.h daemon/task/principal.c \
+	daemon/directory/key.h daemon/directory/key.c

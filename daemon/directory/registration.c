@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "internal.h"
+#include "key.h"
 #include "../rotation.h"
 #include "log.h"
 #include "util.h"
@@ -151,6 +152,7 @@ static void stored(struct directory *d) {
         else
                 d->cx_omitted_before = false;
         heartbeat_begin(d);
+        directory_keys_registered(d->node->keys);
         directory_advance(d);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "internal.h"
+#include "key.h"
 #include "log.h"
 #include "util.h"
 
@@ -104,6 +105,8 @@ void directory_json(const struct directory *d, struct iicp_buf *out) {
                 iicp_buf_puts(out, ",\"recovery\":");
                 recovery_json(d, out);
         }
+        iicp_buf_puts(out, ",\"key\":");
+        directory_keys_json(d->node->keys, out);
         if (d->observed_ip[0])
                 json_text(out, "observed_source_ip", d->observed_ip);
         if (d->last_code[0])

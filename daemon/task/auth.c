@@ -1,82 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "corridor.h"
 
+#include "log.h"
 #include "util.h"
 
-#include <iicp/hmac.h>
-#include <stdio.h>
-#include <strings.h>
+/* Who may. In mode open a wrong credential counts and nothing else; where one is needed, a source that
+ * keeps failing waits. [02 section 4.2; 05 sections 4.1, 15] */
 
-/* Who asks: our own node_token (body or bearer), the one before it for a minute, a caller token of
- * the operator. In mode open a wrong credential counts and nothing else. [02 section 4.2] */
-
-static struct iicp_str bearer(struct iicp_str authorization) {
-        if (authorization.n <= 7 || strncasecmp(authorization.p, "Bearer ", 7) != 0)
-                return IICP_STR_NONE;
-        return (struct iicp_str){authorization.p + 7, authorization.n - 7};
-}
-
-static bool is_own_token(struct corridor *c, struct iicp_str token) {
-        if (iicp_secret_eq(token, iicp_str(state_identity(c->node->state)->node_token)))
-                return true;
-        return clock_mono_ms(c->node->clock) < c->old_token_until_ms &&
-               iicp_secret_eq(token, iicp_str(c->old_token));
-}
-
-static void become(struct principal *ret, enum principal_kind kind, unsigned scopes) {
-        *ret = (struct principal){.kind = kind, .scopes = scopes, .intent = "*"};
-}
-
-static struct iicp_str next_line(const char **p) {
-        struct iicp_str line = {*p, strcspn(*p, "\r\n")};
-
-        *p += line.n;
-        *p += strspn(*p, "\r\n");
-        return line;
-}
-
-/* A line each: "[name:]token". A token without name is called by its place. All lines are looked
- * at, so that the time says nothing. */
-static bool is_caller_token(const struct corridor *c, struct iicp_str token, struct principal *ret) {
-        const char *p = c->node->config->caller_tokens.value;
-        bool found = false;
-
-        for (unsigned place = 1; p && *p; place++) {
-                struct iicp_str line = next_line(&p);
-                const char *colon = memchr(line.p, ':', line.n);
-                size_t name = colon ? (size_t) (colon - line.p) : 0, skip = colon ? name + 1 : 0;
-
-                if (!iicp_secret_eq(token, (struct iicp_str){line.p + skip, line.n - skip}))
-                        continue;
-                found = true;
-                become(ret, PRINCIPAL_CALLER, SCOPE_OWN);
-                if (name > 0)
-                        snprintf(ret->id, sizeof(ret->id), "caller:%.*s", (int) MIN(name, 100u), line.p);
-                else
-                        snprintf(ret->id, sizeof(ret->id), "caller:%u", place);
-        }
-        return found;
-}
-
-static bool accepted(struct corridor *c, struct iicp_str token, struct principal *ret) {
-        if (!token.p)
-                return false;
-        if (is_own_token(c, token)) {
-                become(ret, PRINCIPAL_OPERATOR, SCOPE_OWN | SCOPE_OTHERS);
-                memcpy(ret->id, "operator", sizeof("operator"));
-                return true;
-        }
-        return is_caller_token(c, token, ret);
-}
-
-void principal_resolve(struct corridor *c, const struct credentials *shown, struct iicp_str intent,
-                       struct principal *ret) {
-        (void) intent;
-        memset(ret, 0, sizeof(*ret));
-        if (accepted(c, shown->auth_token, ret) || accepted(c, bearer(shown->authorization), ret))
+/* How many, at most once an hour; which and why is nobody's business. */
+static void note_refused(struct corridor *c, uint64_t now_ms) {
+        c->refused_without++;
+        if (c->said_refused_ms && now_ms - c->said_refused_ms < HOUR_MS)
                 return;
-        if (shown->auth_token.p || shown->authorization.p || shown->consumer_token.p)
-                metrics_auth_failure(c->node->metrics);
+        log_notice("auth_refused", "%llu task%s refused without valid credential (auth.mode=required)",
+                   (unsigned long long) c->refused_without, c->refused_without == 1 ? "" : "s");
+        c->said_refused_ms = now_ms;
+        c->refused_without = 0;
 }
 
 bool principal_demand(struct corridor *c, const struct credentials *shown, struct iicp_str intent,
@@ -95,63 +34,24 @@ bool principal_demand(struct corridor *c, const struct credentials *shown, struc
         if (ret->kind != PRINCIPAL_NONE)
                 return true;
         rate_take(c->auth_failures, source, AUTH_FAILURES_MAX, now_ms);
+        if (c->node->config->auth_mode == AUTH_REQUIRED)
+                note_refused(c, now_ms);
         *refusal = (struct iicp_refusal){.id = IICP_REFUSE_UNAUTHORIZED};
         return false;
 }
 
-void principal_owner(const struct principal *p, uint8_t ret[PRINCIPAL_OWNER]) {
-        char text[PRINCIPAL_ID_MAX + 16];
-
-        memset(ret, 0, PRINCIPAL_OWNER);
-        if (p->kind == PRINCIPAL_NONE)
-                return;
-        /* With the kind: no directory can make a consumer the owner of what an operator began. */
-        snprintf(text, sizeof(text), "%s %s", principal_kind_name(p->kind), p->id);
-        iicp_sha256(iicp_str(text), ret);
-}
-
-void principal_value(const struct principal *p, struct iicp_str value, struct principal_value *ret) {
-        uint8_t both[2 * PRINCIPAL_OWNER];
-
-        ret->text = value;
-        if (p->kind == PRINCIPAL_NONE || !value.p)
-                return;
-        principal_owner(p, both);
-        if (iicp_sha256(value, both + PRINCIPAL_OWNER) == 0 &&
-            iicp_sha256((struct iicp_str){(const char *) both, sizeof(both)}, ret->digest) == 0)
-                ret->text = (struct iicp_str){(const char *) ret->digest, sizeof(ret->digest)};
-}
-
-bool principal_fits(const struct principal *p, struct iicp_str intent) {
-        return p->kind != PRINCIPAL_NONE && (strcmp(p->intent, "*") == 0 || iicp_str_is(intent, p->intent));
-}
-
-const char *principal_kind_name(enum principal_kind kind) {
-        static const char *const names[] = {
-                [PRINCIPAL_NONE] = "none", [PRINCIPAL_OPERATOR] = "operator",
-                [PRINCIPAL_CALLER] = "caller", [PRINCIPAL_CONSUMER] = "consumer",
-        };
-
-        return names[kind];
-}
-
 bool task_authorize(struct task *t, const struct task_request *request, struct iicp_refusal *refusal) {
         struct corridor *c = t->corridor;
+        struct iicp_json other = iicp_json_get(&t->env.m_auth, "token");
         const struct credentials shown = {
                 .auth_token = t->env.auth_token,
+                .other_token = other.type == IICP_JSON_STRING && !other.escaped ? other.text : IICP_STR_NONE,
                 .authorization = request->authorization,
                 .consumer_token = request->consumer_token,
                 .peer = (const struct sockaddr *) &t->peer,
                 .tls = request->tls,
         };
 
-        /* Lifecycle resources need a credential in both modes. [02 section 4.2] */
-        if (t->lifecycle) {
-                if (!principal_demand(c, &shown, t->env.intent, &t->principal, refusal))
-                        return false;
-                *refusal = (struct iicp_refusal){.id = IICP_REFUSE_FORBIDDEN};
-                return t->principal.scopes & SCOPE_SUBMIT;
-        }
         if (c->node->config->auth_mode == AUTH_REQUIRED)
                 return principal_demand(c, &shown, t->env.intent, &t->principal, refusal);
         principal_resolve(c, &shown, t->env.intent, &t->principal);

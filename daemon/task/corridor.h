@@ -13,6 +13,7 @@
 #include "task.h"
 
 #include <iicp/cx.h>
+#include <iicp/endpoint.h>
 #include <iicp/policy.h>
 #include <iicp/trace.h>
 #include <iicp/urn.h>
@@ -24,6 +25,7 @@
 #define TOKEN_GRACE_MS 60000         /* the old node_token after a rotation [02 section 4.2] */
 #define TRACES_AT_ONCE 64             /* trace ids that random bytes are drawn for */
 #define LIFECYCLE_RETRY_FULL_MS 60000 /* the store is full: records leave after an hour */
+#define HOUR_MS 3600000u
 #define AUTH_FAILURES_MAX 60         /* a minute and source, mode required [05 section 15] */
 
 /* What a lifecycle submit is bound to, beyond the envelope. */
@@ -98,6 +100,8 @@ struct corridor {
         const char *draining;        /* static reason, NULL = not */
         char old_token[STATE_TOKEN_MAX + 1];
         uint64_t old_token_until_ms;
+        uint64_t warned_in_clear_ms, said_refused_ms; /* 0 = never */
+        uint64_t refused_without;    /* since that was said */
         bool was_available;
         void (*on_change)(void *arg);
         void *on_change_arg;

@@ -7,6 +7,7 @@
 
 #include <iicp/base.h>
 #include <iicp/refusal.h>
+#include <iicp/urn.h>
 #include <sys/socket.h>
 
 struct corridor;
@@ -34,13 +35,14 @@ struct principal {
         enum principal_kind kind;
         unsigned scopes;                  /* enum principal_scope */
         char id[PRINCIPAL_ID_MAX + 1];    /* "operator", "caller:NAME", `sub`; "" of NONE */
-        char intent[PRINCIPAL_ID_MAX + 1]; /* that it may ask for; "*" any. "" of NONE */
+        char intent[IICP_URN_MAX + 1];    /* that it may ask for; "*" any. "" of NONE */
         int64_t expires_at;               /* Unix seconds; 0 = as long as it is configured */
 };
 
 /* What a request showed; absent slices where it showed nothing. */
 struct credentials {
         struct iicp_str auth_token;       /* auth.node_token, else auth.token of the body */
+        struct iicp_str other_token;      /* auth.token beside an auth.node_token */
         struct iicp_str authorization;    /* whole header value */
         struct iicp_str consumer_token;   /* X-IICP-Consumer-Token, native key 11 */
         const struct sockaddr *peer;      /* after trusted proxies */

@@ -24,3 +24,14 @@ tests_unit_lib_test_receipt_SOURCES = tests/unit/lib/test-receipt.c
 tests_unit_lib_test_receipt_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_lib_test_receipt_CFLAGS = $(UNIT_CFLAGS) $(OPENSSL_CFLAGS)
 tests_unit_lib_test_receipt_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS) $(OPENSSL_LIBS)
+UNIT_TESTS += tests/unit/daemon/task/test-principal
+tests_unit_daemon_task_test_principal_SOURCES = tests/unit/daemon/task/test-principal.c
+tests_unit_daemon_task_test_principal_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_task_test_principal_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_task_test_principal_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-key
+tests_unit_daemon_directory_test_key_SOURCES = tests/unit/daemon/directory/test-key.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_key_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_key_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_key_LDADD = $(UNIT_DAEMON_LIBS)
