@@ -137,6 +137,71 @@ def test_IICPD_02_96_llamacpp_stops_when_the_caller_leaves(real, node_factory, t
         other.close()
 
 
+BEARER = {"Authorization": "Bearer tester"}
+
+
+@pytest.fixture
+def callers(tmp_path):
+    (tmp_path / "callers").write_text("tester\n")
+    (tmp_path / "callers").chmod(0o600)
+    return f"file:{tmp_path}/callers"
+
+
+def begin_stream(node, model, **more):
+    """A streamed task; its id."""
+    key = str(uuid.uuid4())
+    answer = node.post("/v1/tasks", {
+        "task_id": key, "intent": "urn:iicp:intent:llm:chat:v1", "idempotency_key": key,
+        "payload": {"model": model, "messages": [{"role": "user", "content": "Say hi."}], **more},
+        "constraints": {"timeout_ms": 60000, "required_profiles": ["urn:iicp:profile:service-lifecycle:v1"]}}, BEARER)
+    assert answer.status == 202, answer
+    return key
+
+
+def events_of(node, key, follow=1):
+    answer = node.get(f"/v1/tasks/{key}/events?follow={follow}", BEARER)
+    assert answer.status == 200, answer
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def text_of(events):
+    return "".join(e.get("result", "") for e in events if e["event"] == "partial")
+
+
+@pytest.mark.parametrize("kind,type_", [("llama-server", "llamacpp"), ("llama-server", "anthropic"), ("ollama", "ollama"),
+                                        ("ollama", "anthropic")])
+def test_IICPD_02_73_streams_of_real_servers(real, node_factory, callers, kind, type_):
+    node = node_of(node_factory, type_, real(kind), auth__caller_tokens=callers)
+    whole = submit(node, "endless" if kind == "ollama" else "tiny", temperature=0, max_tokens=60)
+    assert whole.status == 200
+    events = events_of(node, begin_stream(node, "endless" if kind == "ollama" else "tiny", temperature=0, max_tokens=60))
+    assert events[-1]["event"] == "completed" and events[-1]["finish_reason"] in ("length", "stop")
+    assert text_of(events) and text_of(events) == whole.json()["result"]["choices"][0]["message"]["content"]
+    assert events[-1]["usage"]["completion_tokens"] == whole.json()["result"]["usage"]["completion_tokens"]
+    assert events[-1]["usage"]["prompt_tokens"] == whole.json()["result"]["usage"]["prompt_tokens"]
+
+
+@pytest.mark.parametrize("type_", ["llamacpp", "anthropic"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_IICPD_02_96_llamacpp_stops_when_a_stream_is_cancelled(real, node_factory, callers, type_, beside):
+    url = real("llama-server", MODEL="slow", CTX="8192")
+    node = node_of(node_factory, type_, url, auth__caller_tokens=callers)
+    wait_until(lambda: first(node)["slots"] == 2, what="slots")
+    other = stream_beside(url, "slow", 6000) if beside else None
+    at_rest = 1 if beside else 0
+    key = begin_stream(node, "slow", max_tokens=6000)
+    wait_until(lambda: text_of(events_of(node, key, 0)) and working(url) == at_rest + 1, what="generation")
+    began = time.monotonic()
+    answer = node.post(f"/v1/tasks/{key}/cancel", {}, BEARER)
+    assert answer.json()["cancellation"] == "cancel_signalled"
+    wait_until(lambda: working(url) == at_rest, 3, "end of generation")
+    assert time.monotonic() - began < 1.0
+    assert events_of(node, key)[-1]["event"] == "cancelled"
+    if other:
+        assert other.readline() and working(url) == 1
+        other.close()
+
+
 @pytest.mark.parametrize("kind,model", [("llama-server", "tiny"), ("ollama", "tiny:latest")])
 def test_IICPD_02_68_messages_of_real_servers(real, node_factory, kind, model):
     node = node_of(node_factory, "anthropic", real(kind))
@@ -196,6 +261,33 @@ def test_IICPD_02_97_ollama_whose_runner_dies(real, node_factory):
         answer = answer.result()
     assert (answer.status, answer.json()["error"]["reason"]) == (502, "backend_failed")
     assert submit(node, "endless", max_tokens=1).status == 200  # it loads anew
+
+
+@pytest.mark.parametrize("type_", ["ollama", "anthropic"])
+def test_IICPD_02_97_ollama_whose_runner_dies_in_a_stream(real, node_factory, callers, type_):
+    """It ends the body cleanly then, with no error in it."""
+    url = real("ollama", OLLAMA_NUM_PARALLEL="1")
+    node = node_of(node_factory, type_, url, auth__caller_tokens=callers)
+    assert submit(node, "endless", max_tokens=1).status == 200
+    key = begin_stream(node, "endless", max_tokens=8000)
+    wait_until(lambda: text_of(events_of(node, key, 0)), what="text")
+    for pid in runners(url):
+        os.kill(pid, signal.SIGKILL)
+    last = events_of(node, key)[-1]
+    assert (last["event"], last["error"]["code"]) in [("failed", "stream_incomplete"), ("failed", "backend_error")]
+    assert first(node)["in_flight"] == 0
+
+
+def test_IICPD_02_96_ollama_stops_when_a_stream_is_cancelled(real, node_factory, callers):
+    url = real("ollama", OLLAMA_NUM_PARALLEL="1")
+    node = node_of(node_factory, "ollama", url, auth__caller_tokens=callers)
+    assert submit(node, "endless", max_tokens=1).status == 200
+    key = begin_stream(node, "endless")
+    wait_until(lambda: text_of(events_of(node, key, 0)), what="text")
+    assert node.post(f"/v1/tasks/{key}/cancel", {}, BEARER).status == 200
+    began = time.monotonic()
+    assert submit(node, "endless", max_tokens=1).status == 200
+    assert time.monotonic() - began < 1.5
 
 
 def test_SDK_NODE_02_embeddings(real, node_factory):
