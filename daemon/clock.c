@@ -13,12 +13,20 @@ static uint64_t system_mono_us(void *arg) {
         return (uint64_t) ts.tv_sec * 1000000u + (uint64_t) ts.tv_nsec / 1000u;
 }
 
+static uint64_t system_boot_us(void *arg) {
+        struct timespec ts;
+
+        (void) arg;
+        clock_gettime(CLOCK_BOOTTIME, &ts);
+        return (uint64_t) ts.tv_sec * 1000000u + (uint64_t) ts.tv_nsec / 1000u;
+}
+
 static int64_t system_wall_s(void *arg) {
         (void) arg;
         return (int64_t) time(NULL);
 }
 
-const struct clock clock_system = {.mono_us = system_mono_us, .wall_s = system_wall_s};
+const struct clock clock_system = {.mono_us = system_mono_us, .wall_s = system_wall_s, .boot_us = system_boot_us};
 
 uint64_t clock_mono_us(const struct clock *c) {
         return c->mono_us(c->arg);
@@ -26,6 +34,10 @@ uint64_t clock_mono_us(const struct clock *c) {
 
 uint64_t clock_mono_ms(const struct clock *c) {
         return c->mono_us(c->arg) / 1000u;
+}
+
+uint64_t clock_boot_ms(const struct clock *c) {
+        return c->boot_us ? c->boot_us(c->arg) / 1000u : clock_mono_ms(c);
 }
 
 int64_t clock_wall_s(const struct clock *c) {

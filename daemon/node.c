@@ -230,6 +230,7 @@ int node_start(struct node *n) {
 
 void node_finish(struct node *n) {
         loop_settle(n->loop);
+        node_watch_stop(n);
         node_life_free(n);
         n->ops = ops_free(n->ops);
         n->snapshot = snapshot_free(n->snapshot);

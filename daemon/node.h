@@ -6,12 +6,13 @@
  * is owned by it and lives on the loop's thread. */
 
 #include "backend/backend.h"
-#include "clock.h"
+#include "clock_watch.h"
 #include "config.h"
 #include "directory/directory.h"
 #include "fetch.h"
 #include "loop.h"
 #include "metrics.h"
+#include "reach/facts.h"
 #include "state.h"
 #include "task/task.h"
 
@@ -61,6 +62,8 @@ struct node {
         struct ops *ops;              /* NULL = metrics.listen is not set */
         enum node_phase phase;
         uint64_t started_ms;          /* clock_mono_ms */
+        struct clock_watch clock_watch;
+        struct reach_watch *reach;    /* NULL: no netlink */
         int exit_status;              /* of the stop that is under way */
         struct node_life *life;       /* signals, drain and stop (node_life.h) */
         char endpoint[256];           /* what node_endpoint says; "" = none */

@@ -27,6 +27,9 @@ struct node_life {
 
 int node_life_new(struct node *n);
 void node_life_free(struct node *n);
+/* Clock, sleep and addresses (node_watch.c). */
+void node_watch_start(struct node *n);
+void node_watch_stop(struct node *n);
 /* Finds out which endpoint to advertise; says once why there is none. */
 void node_endpoint_find(struct node *n);
 

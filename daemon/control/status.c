@@ -19,6 +19,13 @@ static bool has_reason(const struct health *h, const char *word) {
         return false;
 }
 
+static bool clock_troubled(const struct node *n) {
+        char text[160];
+
+        clock_watch_sentence(&n->clock_watch, text, sizeof text);
+        return text[0] != '\0';
+}
+
 static const char *word_of(const struct node *n, const struct health *h) {
         if (n->phase == NODE_STARTING)
                 return "starting";
@@ -28,7 +35,7 @@ static const char *word_of(const struct node *n, const struct health *h) {
                 return "draining";
         if (h->readiness == HEALTH_READY)
                 return directory_state(n->directory) == DIRECTORY_BLOCKED || backends_auth_failed(n->backends) ||
-                                               rotation_overdue(n->rotation)
+                                               rotation_overdue(n->rotation) || clock_troubled(n)
                                ? "degraded" : "ready";
         return h->readiness == HEALTH_DEGRADED ? "degraded" : "not ready";
 }
@@ -67,6 +74,8 @@ static void sentence_of(struct node *n, const struct health *h, char *out, size_
                 snprintf(out, cap, "%s", why);
         else if (rotation_overdue(n->rotation))
                 snprintf(out, cap, "the encryption key is past its end and the directory has taken no other");
+        else if (clock_troubled(n))
+                clock_watch_sentence(&n->clock_watch, out, cap);
         else
                 snprintf(out, cap, "%u of %u slots in use", corridor_active(n->corridor),
                          corridor_effective(n->corridor));
@@ -161,6 +170,8 @@ void status_json(struct node *n, struct iicp_buf *out) {
         backends_json(n->backends, out);
         iicp_buf_puts(out, ",\"directory\":");
         directory_json(n->directory, out);
+        iicp_buf_puts(out, ",\"clock\":");
+        clock_watch_json(&n->clock_watch, out);
         iicp_buf_puts(out, ",\"encryption\":");
         rotation_json(n->rotation, out);
         iicp_buf_puts(out, ",\"config\":{\"file\":");

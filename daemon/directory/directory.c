@@ -110,7 +110,7 @@ static bool must_wait(struct directory *d) {
                 d->held = false;
                 d->refused_endpoint[0] = '\0';
         }
-        return d->held;
+        return d->held || (d->registered && d->beat.owed);
 }
 
 void directory_advance(struct directory *d) {
@@ -192,7 +192,7 @@ static void on_corridor(void *arg) {
 }
 
 static void release(struct directory *d) {
-        d->held = d->blocked = false;
+        d->held = d->blocked = d->beat.owed = false;
         d->refused_endpoint[0] = '\0';
 }
 
@@ -279,6 +279,7 @@ void directory_start(struct directory *d) {
                 return;
         d->started = true;
         d->beat.good_ms = d->beat.progress_ms = directory_now(d);
+        d->beat.good_boot_ms = d->beat.sent_boot_ms = clock_boot_ms(d->node->clock);
         batch_load(d);
         check_base(d);
         timer_set_ms(&d->silence, SILENCE_MS);

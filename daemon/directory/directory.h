@@ -29,6 +29,10 @@ struct directory *directory_free(struct directory *d);
 void directory_start(struct directory *d);
 /* Something that is declared or measured has changed (models, config, availability, drain). */
 void directory_poke(struct directory *d);
+/* Others may have missed us (sleep, another network): the next beat as soon as it may go. */
+void directory_hurry(struct directory *d);
+/* Every few seconds: what changes with time alone. */
+void directory_tick(struct directory *d);
 void directory_reload(struct directory *d);
 /* A new encryption key is on the disk and wants to be published. */
 void directory_key_rotated(struct directory *d);

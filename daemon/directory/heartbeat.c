@@ -208,10 +208,13 @@ static void on_answer(void *arg, const struct fetch_answer *a) {
                 return;
         }
         forget_body(d);
+        if (a->error == FETCH_OK)
+                d->beat.owed = false;
         if (a->error == FETCH_OK && a->status == 200)
                 good(d, a);
         else
                 failed(d, a);
+        directory_advance(d);
 }
 
 /* ---- sending ---- */
@@ -219,6 +222,7 @@ static void on_answer(void *arg, const struct fetch_answer *a) {
 /* timeout_ms 0: the usual. */
 static bool transmit(struct directory *d, uint64_t timeout_ms) {
         d->beat.sent_ms = d->beat.progress_ms = directory_now(d);
+        d->beat.sent_boot_ms = clock_boot_ms(d->node->clock);
         d->beat.ever_sent = true;
         d->beat.call = directory_call(d,
                                       &(struct directory_request){.route = DIRECTORY_HEARTBEAT,
@@ -308,6 +312,30 @@ void heartbeat_begin(struct directory *d) {
         d->beat.failures = d->beat.forbidden = 0;
         d->beat.minimal_until_ms = 0;
         schedule(d, (uint64_t) d->uniform(FIRST_MIN_MS, FIRST_MAX_MS));
+}
+
+bool heartbeat_gap(const struct directory *d) {
+        return d->registered && clock_boot_ms(d->node->clock) - d->beat.good_boot_ms > SILENCE_MS;
+}
+
+/* Anything else would be said by the regular beat. */
+void directory_hurry(struct directory *d) {
+        uint64_t since = clock_boot_ms(d->node->clock) - d->beat.sent_boot_ms;
+
+        if (!d->registered || d->stopping || d->left || heartbeat_busy(d) || timer_armed(&d->beat.repeat))
+                return;
+        d->beat.owed |= heartbeat_gap(d);
+        if (d->beat.owed || d->beat.failures > 0)
+                schedule(d, since >= BEAT_SPACING_MS ? 0 : BEAT_SPACING_MS - since);
+}
+
+/* A window of availability opens and closes without anybody's call. */
+void directory_tick(struct directory *d) {
+        if (!d->started || d->stopping)
+                return;
+        if (heartbeat_gap(d) && !d->beat.owed)
+                directory_hurry(d);
+        heartbeat_poke(d);
 }
 
 void heartbeat_poke(struct directory *d) {

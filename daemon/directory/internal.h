@@ -65,6 +65,8 @@ struct heartbeat {
         bool ever_sent;
         unsigned failures, forbidden;   /* in a row */
         uint64_t sent_ms, good_ms, interval_ms, minimal_until_ms;
+        uint64_t sent_boot_ms, good_boot_ms; /* the same, time asleep included */
+        bool owed;                      /* after a gap: no REGISTER before one was answered */
         uint64_t progress_ms;           /* supervisor tick */
         uint64_t good_total, failed_total;
 };
@@ -217,6 +219,8 @@ void heartbeat_begin(struct directory *d);
 void heartbeat_suspend(struct directory *d);
 /* What is said may have changed: an extra beat if it did. */
 void heartbeat_poke(struct directory *d);
+/* More than 90 s since a good one, time asleep included. [01 section 3.1] */
+bool heartbeat_gap(const struct directory *d);
 /* The last one. false: nothing was sent. */
 bool heartbeat_last(struct directory *d);
 /* One is being prepared or in flight. */

@@ -22,6 +22,10 @@ bool recovery_shown(const struct directory *d) {
 
 /* ---- facts ---- */
 
+static bool silent(const struct directory *d) {
+        return d->silent || heartbeat_gap(d);
+}
+
 static bool may_restart(const struct directory *d) {
         const struct identity *id = state_identity(d->node->state);
 
@@ -56,7 +60,7 @@ static void gather(const struct directory *d, enum recovery_presence presence, s
         const struct recovery *r = &d->recovery;
 
         *ret = (struct recovery_facts){
-                .silent = d->silent,
+                .silent = silent(d),
                 .rejected = !d->registered,
                 .local_health_ok = r->local_ok,
                 .backend_attention = backend_attention(d),
@@ -222,7 +226,7 @@ static void conclude(struct directory *d) {
                 r->presence = PRESENCE_UNKNOWN;
         weigh_absence(d);
         /* While nobody answers, nothing is learnt about the route. */
-        if (!d->silent)
+        if (!silent(d))
                 r->failures = recovery_failures(r->failures, route_available(d), r->presence);
         gather(d, r->presence, &f);
         decide(d, &f, &v);
@@ -288,7 +292,7 @@ static void on_registry(void *arg, const struct fetch_answer *a) {
 
 /* Only available nodes are listed there: otherwise a miss would mean nothing. [01 section 5.11] */
 static void ask_registry(struct directory *d) {
-        if (d->registered && !d->silent && d->beat.available && d->beat.good_total > 0)
+        if (d->registered && !silent(d) && d->beat.available && d->beat.good_total > 0)
                 d->recovery.registry = directory_call(
                         d,
                         &(struct directory_request){.route = DIRECTORY_REGISTRY_NODE,

@@ -15,6 +15,7 @@ void directory_good(struct directory *d) {
                            (unsigned long long) (now - d->silent_since_ms) / 1000);
         d->silent = d->no_answer = false;
         d->beat.good_ms = now;
+        d->beat.good_boot_ms = clock_boot_ms(d->node->clock);
         d->good_wall_s = clock_wall_s(d->node->clock);
         timer_set_ms(&d->silence, SILENCE_MS);
 }

@@ -13,6 +13,7 @@ include tests/unit/skeleton.mk
 include tests/unit/task.mk
 include tests/unit/backend.mk
 include tests/unit/directory.mk
+include tests/unit/reach.mk
 include tests/unit/doors.mk
 include tests/unit/fetch.mk
 include tests/unit/trust.mk

@@ -401,6 +401,71 @@ static void IICPD_01_98_no_restart_that_cannot_be_counted(void **state) {
         expect(RECOVERY_OPERATOR_ACTION_NEEDED, RECOVERY_OPERATOR_ENDPOINT_NEEDED);
 }
 
+/* ---- sleep ---- */
+
+/* The machine sleeps: only the clock that counts it goes on. */
+static void sleep_for(uint64_t ms) {
+        world->asleep_ms += ms;
+        directory_hurry(DIR);
+        world_run(0);
+}
+
+static void IICPD_01_68_after_a_gap_a_heartbeat_comes_first(void **state) {
+        struct fetch *f;
+
+        (void) state;
+        start();
+        beats(2);
+        world_run(10000);
+        sleep_for(3600000);
+        f = world_call("POST", "/v1/heartbeat");
+        snprintf(world->endpoint, sizeof world->endpoint, "https://other.example.com"); /* it moved meanwhile */
+        directory_poke(DIR);
+        world_run(3000);
+        assert_int_equal(calls("/v1/register"), 1); /* waits */
+        world_answer(f, 200, GOOD);
+        assert_int_equal(calls("/v1/register"), 2);
+}
+
+static void IICPD_01_68_the_same_route_is_not_registered_again(void **state) {
+        (void) state;
+        start();
+        beats(2);
+        world_run(10000);
+        sleep_for(3600000);
+        world_answer(world_call("POST", "/v1/heartbeat"), 200, GOOD);
+        beats(3);
+        assert_int_equal(calls("/v1/register"), 1);
+        expect(RECOVERY_STABLE, RECOVERY_NONE);
+}
+
+static void IICPD_01_18_a_short_nap_is_no_gap(void **state) {
+        (void) state;
+        start();
+        beats(1);
+        world_run(10000);
+        sleep_for(60000);
+        assert_true(world_idle());
+        assert_false(DIR->beat.owed);
+}
+
+static void IICPD_01_19_beats_after_sleep_keep_their_distance(void **state) {
+        (void) state;
+        start();
+        beats(1);
+        while (!open_call("/v1/heartbeat"))
+                world_run(100);
+        world_answer(world_call("POST", "/v1/heartbeat"), 200, GOOD); /* at most 100 ms old */
+        world->asleep_ms += 5000;
+        world_run(2000);
+        DIR->beat.failures = 1;
+        directory_hurry(DIR); /* 7 s after the last one */
+        world_run(2899);
+        assert_true(world_idle());
+        world_run(101);
+        world_call("POST", "/v1/heartbeat");
+}
+
 /* ---- what is told ---- */
 
 static void IICPD_01_72_recovery_fields_only_while_not_stable(void **state) {
@@ -474,6 +539,10 @@ int main(void) {
                 T(IICPD_01_97_not_when_the_operator_does_not_want_it),
                 T(IICPD_01_98_counted_over_restarts),
                 T(IICPD_01_98_no_restart_that_cannot_be_counted),
+                T(IICPD_01_68_after_a_gap_a_heartbeat_comes_first),
+                T(IICPD_01_68_the_same_route_is_not_registered_again),
+                T(IICPD_01_18_a_short_nap_is_no_gap),
+                T(IICPD_01_19_beats_after_sleep_keep_their_distance),
                 T(IICPD_01_72_recovery_fields_only_while_not_stable),
                 T(IICPD_04_36_status_tells_state_reason_and_age),
         };

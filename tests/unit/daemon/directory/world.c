@@ -28,12 +28,17 @@ static uint64_t mono_us(void *arg) {
         return world->now_ms * 1000;
 }
 
+static uint64_t boot_us(void *arg) {
+        (void) arg;
+        return (world->now_ms + world->asleep_ms) * 1000;
+}
+
 static int64_t wall_s(void *arg) {
         (void) arg;
         return 1790000000 + (int64_t) (world->now_ms / 1000);
 }
 
-static const struct clock driven = {.mono_us = mono_us, .wall_s = wall_s};
+static const struct clock driven = {.mono_us = mono_us, .wall_s = wall_s, .boot_us = boot_us};
 
 static size_t slot_of(const struct timer *t) {
         size_t i = 0;

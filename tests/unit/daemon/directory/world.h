@@ -26,7 +26,7 @@ struct fetch {
 struct world {
         struct node node;
         struct config config;
-        uint64_t now_ms;
+        uint64_t now_ms, asleep_ms;
         struct fetch calls[WORLD_CALLS];
         unsigned n_calls;
         const char *models[8];
