@@ -53,7 +53,7 @@ struct config {
         /* node */
         char *node_id;       /* NULL = made at the first start */
         char *node_name, *region, *public_endpoint;
-        bool deregister_on_stop, public_listing;
+        bool deregister_on_stop, identity_auto_reset, public_listing;
         char *state_dir, *runtime_dir;
         struct secret state_key;
         int systemd_notify;  /* 0 = no, 1 = auto */

@@ -78,6 +78,8 @@ const struct config_key config_keys[] = {
          .help = "Leave the directory at every stop; the reputation is gone then."},
         {"node", "public_listing", KIND_BOOL, AT(public_listing), .initial = "no", .live = LIVE_REGISTERS,
          .help = "Public lists may show operator.url."},
+        {"node", "identity_auto_reset", KIND_BOOL, AT(identity_auto_reset), .initial = "no", .live = LIVE_YES,
+         .help = "Give up an identity that the directory does not take for ours, unasked; the reputation is gone then."},
         {"node", "state_dir", KIND_TEXT, AT(state_dir), .max = 4000, .check = text_path,
          .initial_text = "$STATE_DIRECTORY, else /var/lib/iicp; run by a user ~/.iicp", ENV("IICP_HOME"),
          .live = LIVE_NO, .type = "path", .help = "Identity and keys; locked while running."},
@@ -311,7 +313,7 @@ const struct config_key config_keys[] = {
 const size_t config_n_keys = ARRAY_SIZE(config_keys);
 
 const char *const config_not_built[] = {
-        "node.identity_auto_reset", "directory.ticket_issuers",
+        "directory.ticket_issuers",
         "listen.tls_cert", "listen.tls_key", "listen.native", "listen.native_port", "listen.native_strict",
         "listen.native_gzip", "listen.native_max_frame", "listen.native_max_message", "listen.native_max_buffered",
         "listen.max_native", "listen.max_native_per_source", "listen.max_native_new",

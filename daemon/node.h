@@ -68,6 +68,10 @@ struct node {
         struct node_life *life;       /* signals, drain and stop (node_life.h) */
         char endpoint[256];           /* what node_endpoint says; "" = none */
         const char *endpoint_why;
+        struct dead_endpoint {
+                char endpoint[256];
+                uint64_t until_ms;
+        } dead_endpoints[4];
 };
 
 /* In the order of 02 section 1. 0, or the exit status of the process after the failure was logged. */
@@ -89,5 +93,7 @@ void node_pause(struct node *n, bool on);
 void node_name_intents(const struct node *n);
 /* The endpoint that is advertised, or NULL and a reason (static). */
 const char *node_endpoint(const struct node *n, const char **ret_why);
+/* The directory could not use it: for 300 s another one is preferred. True: there is another. */
+bool node_endpoint_dead(struct node *n, const char *endpoint);
 
 #endif

@@ -13,6 +13,8 @@
 /* Which endpoint this node advertises: the operator's, else a public address of an interface that
  * the listener covers. Looking further (routers, tunnels, relays) is not built yet. [02 section 1] */
 
+#define ALIVE 10 /* any endpoint that may work before any that did not */
+#define DEAD_ENDPOINT_MS 300000u
 #define WHY_OPERATOR "node.public_endpoint is no public address; nat.allow_private = yes registers it all the same"
 #define WHY_LOOPBACK "the listener is on loopback only; set node.public_endpoint, or listen.address"
 #define WHY_PRIVATE "no public address on this machine; set node.public_endpoint"
@@ -21,16 +23,26 @@ static bool is_public(const struct sockaddr *a) {
         return iicp_endpoint_addr_allowed(a, IICP_ENDPOINT_REGISTER) == 0;
 }
 
-static void write_endpoint(struct node *n, const struct sockaddr *a) {
+/* An endpoint that the directory could not use, until when it is not the first choice. */
+static bool is_dead(const struct node *n, const char *endpoint) {
+        uint64_t now = clock_mono_ms(n->clock);
+
+        for (size_t i = 0; i < ARRAY_SIZE(n->dead_endpoints); i++)
+                if (n->dead_endpoints[i].until_ms > now && strcmp(n->dead_endpoints[i].endpoint, endpoint) == 0)
+                        return true;
+        return false;
+}
+
+static void write_endpoint(const struct node *n, const struct sockaddr *a, char *out, size_t cap) {
         char text[INET6_ADDRSTRLEN];
         unsigned port = listener_port(n->listener);
 
         if (a->sa_family == AF_INET6) {
                 inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) a)->sin6_addr, text, sizeof text);
-                snprintf(n->endpoint, sizeof n->endpoint, "http://[%s]:%u", text, port);
+                snprintf(out, cap, "http://[%s]:%u", text, port);
         } else {
                 inet_ntop(AF_INET, &((const struct sockaddr_in *) a)->sin_addr, text, sizeof text);
-                snprintf(n->endpoint, sizeof n->endpoint, "http://%s:%u", text, port);
+                snprintf(out, cap, "http://%s:%u", text, port);
         }
 }
 
@@ -53,6 +65,7 @@ static void find_interface(struct node *n, int family) {
         struct iicp_url dir;
         bool lab = n->config->directory_url && iicp_url_parse(iicp_str(n->config->directory_url), &dir) == 0 &&
                    iicp_host_is_loopback(dir.host);
+        char candidate[sizeof n->endpoint];
         int best = 0;
 
         if (getifaddrs(&list) < 0)
@@ -65,9 +78,13 @@ static void find_interface(struct node *n, int family) {
                     (family != AF_UNSPEC && i->ifa_addr->sa_family != family))
                         continue;
                 rank = rank_of(i->ifa_addr, n->config->allow_private, lab);
+                if (rank == 0)
+                        continue;
+                write_endpoint(n, i->ifa_addr, candidate, sizeof candidate);
+                rank += is_dead(n, candidate) ? 0 : ALIVE;
                 if (rank > best) {
                         best = rank;
-                        write_endpoint(n, i->ifa_addr);
+                        memcpy(n->endpoint, candidate, sizeof n->endpoint);
                 }
         }
         freeifaddrs(list);
@@ -100,7 +117,7 @@ static void find_listener(struct node *n) {
         if (!a)
                 find_interface(n, family);
         else if (n->config->allow_private || is_public(a))
-                write_endpoint(n, a);
+                write_endpoint(n, a, n->endpoint, sizeof n->endpoint);
         if (!n->endpoint[0])
                 n->endpoint_why = listener_loopback_only(n->listener) ? WHY_LOOPBACK : WHY_PRIVATE;
 }
@@ -116,6 +133,20 @@ void node_endpoint_find(struct node *n) {
                 find_listener(n);
         if (n->endpoint_why && n->endpoint_why != before && n->config->directory_register)
                 log_warn("route_none", "serving, but not registering: %s", n->endpoint_why);
+}
+
+bool node_endpoint_dead(struct node *n, const char *endpoint) {
+        struct dead_endpoint *oldest = &n->dead_endpoints[0];
+        char before[sizeof n->endpoint];
+
+        for (size_t i = 1; i < ARRAY_SIZE(n->dead_endpoints); i++)
+                if (n->dead_endpoints[i].until_ms < oldest->until_ms)
+                        oldest = &n->dead_endpoints[i];
+        snprintf(oldest->endpoint, sizeof oldest->endpoint, "%s", endpoint);
+        oldest->until_ms = clock_mono_ms(n->clock) + DEAD_ENDPOINT_MS;
+        memcpy(before, n->endpoint, sizeof before);
+        node_endpoint_find(n);
+        return n->endpoint[0] && strcmp(before, n->endpoint) != 0;
 }
 
 const char *node_endpoint(const struct node *n, const char **ret_why) {

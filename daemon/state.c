@@ -457,3 +457,13 @@ const char *state_cx_current_id(const struct state *s) {
 int state_dir_fd(const struct state *s) {
         return s->dir_fd;
 }
+
+int state_identity_read(const struct state *s, struct identity *ret) {
+        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {.secret = true};
+        char why[256];
+        int r = state_file_read(s->dir_fd, "identity.json", &bytes, why, sizeof(why));
+
+        if (r == 0 && state_is_sealed(iicp_buf_str(&bytes)))
+                r = s->sealed ? state_unseal(s->key, "identity.json", &bytes) : -EKEYREJECTED;
+        return r < 0 ? r : parse_identity(iicp_buf_str(&bytes), ret);
+}

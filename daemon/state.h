@@ -89,6 +89,8 @@ void state_cx_times(const struct state *s, int64_t now_s, struct cx_times *ret);
 
 /* The open state directory, for files that another room owns (state_file.h reads them). */
 int state_dir_fd(const struct state *s);
+/* What identity.json holds now. For the helper thread. */
+int state_identity_read(const struct state *s, struct identity *ret);
 
 /* Writes bytes into `name` below dir_fd as told above. Exposed for other state files and tests. */
 int state_write_file(int dir_fd, const char *name, struct iicp_str bytes);

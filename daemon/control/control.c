@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/control.h"
+#include "control/internal.h"
 
 #include "build-config.h"
 #include "log.h"
@@ -10,7 +11,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <json-c/json.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -28,7 +28,8 @@ struct control {
         struct event accept;
         struct MHD_Daemon *http;
         struct mhd_loop loop;
-        struct call *waiting;         /* the one request that waits for an outcome, or NULL */
+        bool closing;
+        struct call *waiting;         /* requests that wait for an outcome */
 };
 
 /* One request on its way. */
@@ -39,6 +40,8 @@ struct call {
         struct iicp_buf body;
         struct MHD_Response *later;   /* answer of an outcome that was waited for */
         unsigned status;
+        struct call *next;            /* in control->waiting */
+        bool answering;               /* in its function: an outcome needs no waking */
 };
 
 enum level { LEVEL_READ, LEVEL_OPERATE, LEVEL_ROOT };
@@ -47,12 +50,12 @@ struct resource {
         const char *path, *method;
         enum level level;
         const char *type;
-        /* Writes the body and returns the status; 0: call->later comes by control_resume. */
+        /* Writes the body and returns the status; 0: call->later comes by call_resume. */
         unsigned (*fn)(struct call *call, struct iicp_buf *out);
 };
 
-static unsigned fault(struct iicp_buf *out, unsigned status, const char *code, const char *message,
-                      const char *todo) {
+unsigned call_fault(struct iicp_buf *out, unsigned status, const char *code, const char *message,
+                    const char *todo) {
         iicp_buf_printf(out, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"do\":\"%s\"}}", code, message, todo);
         return status;
 }
@@ -75,7 +78,11 @@ static uid_t caller(const struct call *call, char *name, size_t cap) {
         return peer.uid;
 }
 
-static void audit(const struct call *call, const char *action) {
+void call_who(const struct call *call, char *name, size_t cap) {
+        caller(call, name, cap);
+}
+
+void call_audit(const struct call *call, const char *action) {
         char who[64];
 
         caller(call, who, sizeof(who));
@@ -107,10 +114,6 @@ static void put_models(struct node *n, struct iicp_buf *out) {
         backends_models_json(n->backends, out);
 }
 
-static void put_directory(struct node *n, struct iicp_buf *out) {
-        directory_json(n->directory, out);
-}
-
 static unsigned get_tasks(struct call *call, struct iicp_buf *out) {
         return document(out, "tasks", "tasks", call->control->node, put_tasks);
 }
@@ -121,10 +124,6 @@ static unsigned get_backends(struct call *call, struct iicp_buf *out) {
 
 static unsigned get_models(struct call *call, struct iicp_buf *out) {
         return document(out, "models", "models", call->control->node, put_models);
-}
-
-static unsigned get_directory(struct call *call, struct iicp_buf *out) {
-        return document(out, "directory", "directory", call->control->node, put_directory);
 }
 
 static unsigned get_config(struct call *call, struct iicp_buf *out) {
@@ -150,7 +149,7 @@ static unsigned drain_outcome(struct node *n, struct iicp_buf *out) {
 }
 
 static unsigned stopping(struct iicp_buf *out) {
-        return fault(out, 409, "stopping", "iicpd is stopping", "start it again when it has stopped");
+        return call_fault(out, 409, "stopping", "iicpd is stopping", "start it again when it has stopped");
 }
 
 static unsigned post_drain(struct call *call, struct iicp_buf *out) {
@@ -160,7 +159,7 @@ static unsigned post_drain(struct call *call, struct iicp_buf *out) {
         if (n->phase == NODE_STOPPING)
                 return stopping(out);
         caller(call, who, sizeof(who));
-        audit(call, "drain");
+        call_audit(call, "drain");
         node_drain(n, who);
         return drain_outcome(n, out);
 }
@@ -172,7 +171,7 @@ static unsigned post_undrain(struct call *call, struct iicp_buf *out) {
         if (n->phase == NODE_STOPPING)
                 return stopping(out);
         caller(call, who, sizeof(who));
-        audit(call, "undrain");
+        call_audit(call, "undrain");
         node_undrain(n, who);
         return drain_outcome(n, out);
 }
@@ -185,7 +184,7 @@ static unsigned post_reload(struct call *call, struct iicp_buf *out) {
 
         if (n->phase == NODE_STOPPING)
                 return stopping(out);
-        audit(call, "reload");
+        call_audit(call, "reload");
         r = node_reload(n, &problems, &report);
         iicp_buf_printf(out, "{\"schema\":\"iicp.reload/1\",\"ok\":%s,\"problems\":", r < 0 ? "false" : "true");
         config_problems_json(&problems, out);
@@ -200,89 +199,56 @@ static unsigned post_reload(struct call *call, struct iicp_buf *out) {
         return r < 0 ? 422 : 200;
 }
 
-static unsigned post_reregister(struct call *call, struct iicp_buf *out) {
-        struct node *n = call->control->node;
-
-        if (n->phase == NODE_STOPPING)
-                return stopping(out);
-        audit(call, "reregister");
-        directory_reregister(n->directory);
-        iicp_buf_puts(out, "{\"schema\":\"iicp.reregister/1\",\"asked\":true}");
-        return 200;
-}
-
 static unsigned post_rotate_key(struct call *call, struct iicp_buf *out) {
         struct node *n = call->control->node;
         int r;
 
         if (n->phase == NODE_STOPPING)
                 return stopping(out);
-        audit(call, "rotate-key");
+        call_audit(call, "rotate-key");
         r = rotation_now(n->rotation);
         if (r == -EOPNOTSUPP)
-                return fault(out, 409, "encryption_off", "encryption.enabled is no: there is no key in use",
+                return call_fault(out, 409, "encryption_off", "encryption.enabled is no: there is no key in use",
                              "set encryption.enabled and reload");
         if (r < 0 && r != -EALREADY)
-                return fault(out, 500, "key_failed", "no new key could be made", "the log says why");
+                return call_fault(out, 500, "key_failed", "no new key could be made", "the log says why");
         iicp_buf_puts(out, "{\"schema\":\"iicp.rotate-key/1\",\"encryption\":");
         rotation_json(n->rotation, out);
         iicp_buf_puts(out, "}");
         return 200;
 }
 
+/* ---- what other files need of a call ---- */
+
+struct node *call_node(const struct call *call) {
+        return call->control->node;
+}
+
+struct iicp_str call_body(const struct call *call) {
+        return iicp_buf_str(&call->body);
+}
+
+void call_suspend(struct call *call) {
+        call->next = call->control->waiting;
+        call->control->waiting = call;
+}
+
 /* An outcome that was waited for: build the response, wake the connection. */
-static void control_resume(struct call *call, unsigned status, struct iicp_buf *out) {
+void call_resume(struct call *call, unsigned status, struct iicp_buf *out) {
+        struct call **p = &call->control->waiting;
         size_t n;
         char *body = iicp_buf_take(out, &n);
 
+        while (*p && *p != call)
+                p = &(*p)->next;
+        if (*p)
+                *p = call->next;
         call->later = MHD_create_response_from_buffer(n, body, MHD_RESPMEM_MUST_FREE);
         call->status = status;
-        call->control->waiting = NULL;
+        if (call->answering)
+                return;
         MHD_resume_connection(call->connection);
         mhd_loop_kick(&call->control->loop);
-}
-
-static void deregistered(void *arg, bool ok) {
-        struct iicp_buf out = {0};
-
-        if (ok)
-                iicp_buf_puts(&out, "{\"schema\":\"iicp.deregister/1\",\"deregistered\":true}");
-        else
-                fault(&out, 502, "deregister_failed", "the directory did not confirm",
-                      "iicpctl directory; try again");
-        control_resume(arg, ok ? 200 : 502, &out);
-}
-
-/* {"node_id_prefix":"7d1f0c56"} must name this node: reputation is lost by it. */
-static bool names_this_node(const struct call *call) {
-        const char *id = state_identity(call->control->node->state)->node_id;
-        json_object *body = call->body.p ? json_tokener_parse(call->body.p) : NULL, *prefix = NULL;
-        bool same = false;
-
-        if (body && json_object_is_type(body, json_type_object) &&
-            json_object_object_get_ex(body, "node_id_prefix", &prefix)) {
-                const char *text = json_object_get_string(prefix);
-
-                same = text && strlen(text) >= MIN(strlen(id), (size_t) 8) &&
-                       strncmp(text, id, strlen(text)) == 0;
-        }
-        json_object_put(body);
-        return same;
-}
-
-static unsigned post_deregister(struct call *call, struct iicp_buf *out) {
-        struct node *n = call->control->node;
-
-        if (!names_this_node(call))
-                return fault(out, 422, "wrong_node", "this node's id does not start so",
-                             "iicpctl status shows the id");
-        if (call->control->waiting)
-                return fault(out, 409, "conflict", "a deregistration is under way", "wait for it");
-        audit(call, "deregister");
-        MHD_suspend_connection(call->connection);
-        call->control->waiting = call;
-        directory_deregister(n->directory, deregistered, call);
-        return 0;
 }
 
 static unsigned get_index(struct call *call, struct iicp_buf *out);
@@ -303,6 +269,7 @@ static const struct resource resources[] = {
         {"/v1/reregister", "POST", LEVEL_OPERATE, "application/json", post_reregister},
         {"/v1/rotate-key", "POST", LEVEL_OPERATE, "application/json", post_rotate_key},
         {"/v1/deregister", "POST", LEVEL_ROOT, "application/json", post_deregister},
+        {"/v1/identity/reset", "POST", LEVEL_ROOT, "application/json", post_identity_reset},
 };
 
 static unsigned get_index(struct call *call, struct iicp_buf *out) {
@@ -345,14 +312,14 @@ static unsigned may(struct call *call, struct iicp_buf *out) {
                 return 0;
         if (MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin") ||
             !is_json(MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Type")))
-                return fault(out, 403, "forbidden", "changes need Content-Type: application/json and no Origin",
+                return call_fault(out, 403, "forbidden", "changes need Content-Type: application/json and no Origin",
                              "use iicpctl");
         if (call->resource->level != LEVEL_ROOT)
                 return 0;
         uid = caller(call, who, sizeof(who));
         if (uid == 0 || uid == geteuid())
                 return 0;
-        return fault(out, 403, "forbidden", "only root and the daemon's own user may do this", "sudo iicpctl");
+        return call_fault(out, 403, "forbidden", "only root and the daemon's own user may do this", "sudo iicpctl");
 }
 
 static enum MHD_Result send_response(struct call *call, struct MHD_Response *response, unsigned status) {
@@ -379,22 +346,32 @@ static enum MHD_Result dispatch(struct call *call, const char *path, const char 
         _cleanup_(iicp_buf_free) struct iicp_buf out = {0};
         unsigned status;
 
+        if (call->control->closing)
+                return MHD_NO;
         if (call->later)
                 return send_response(call, TAKE_PTR(call->later), call->status);
         call->resource = route(path, method, &status);
         if (!call->resource) {
-                fault(&out, status, status == 404 ? "not_found" : "method_not_allowed",
+                call_fault(&out, status, status == 404 ? "not_found" : "method_not_allowed",
                       status == 404 ? "no such resource" : "not with this method", "GET /v1 lists the resources");
                 return respond(call, status, &out);
         }
         if (call->body.error) {
-                fault(&out, 413, "request_too_large", "the request is larger than 64 KiB", "send less");
+                call_fault(&out, 413, "request_too_large", "the request is larger than 64 KiB", "send less");
                 return respond(call, 413, &out);
         }
         status = may(call, &out);
-        if (status == 0)
-                status = call->resource->fn(call, &out);
-        return status == 0 ? MHD_YES : respond(call, status, &out);
+        if (status != 0)
+                return respond(call, status, &out);
+        call->answering = true;
+        status = call->resource->fn(call, &out);
+        call->answering = false;
+        if (status != 0)
+                return respond(call, status, &out);
+        if (call->later)
+                return send_response(call, TAKE_PTR(call->later), call->status);
+        MHD_suspend_connection(call->connection);
+        return MHD_YES;
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
@@ -559,10 +536,11 @@ struct control *control_free(struct control *c) {
                 event_del(&c->accept);
         mhd_loop_done(&c->loop);
         /* A daemon must not be stopped with suspended connections. */
-        if (c->waiting) {
-                MHD_resume_connection(c->waiting->connection);
+        c->closing = true;
+        for (struct call *call = c->waiting; call; call = call->next)
+                MHD_resume_connection(call->connection);
+        if (c->waiting)
                 MHD_run(c->http);
-        }
         if (c->http)
                 MHD_stop_daemon(c->http);
         if (c->fd >= 0)

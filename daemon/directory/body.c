@@ -18,6 +18,7 @@
 
 #define DECLARED_CONCURRENT_MAX 256u
 #define PROFILE_MAX 160u /* characters of a profile URN [01 section 2.3] */
+#define CAPABILITIES_MAX 128u
 #define JSON_FLAGS (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
 static void json_cleanup(json_object **o) {
@@ -108,20 +109,51 @@ static json_object *profiles(const struct config *c) {
         return texts(v, c->lifecycle_enabled ? 2 : 1, PROFILE_MAX);
 }
 
+/* One object of 64 models, as many objects as it takes. */
+static int append_group(json_object *array, const struct iicp_capability *group, unsigned max_tokens) {
+        int r = 0;
+
+        for (size_t at = 0; r == 0 && at < group->n_models; at += MODELS_PER_CAPABILITY) {
+                struct iicp_capability part = *group;
+
+                if (json_object_array_length(array) == CAPABILITIES_MAX)
+                        break;
+                part.models = group->models + at;
+                part.n_models = MIN(group->n_models - at, (size_t) MODELS_PER_CAPABILITY);
+                r = append(array, capability(&part, max_tokens));
+        }
+        return r;
+}
+
+/* Not every directory has a grammar for the intents of vendors. [01 section 2.3] */
+static bool of_vendor(const char *intent) {
+        return strncmp(intent, "urn:iicp:intent:x.", 18) == 0;
+}
+
 static int add_capabilities(json_object *body, const struct node *node, const char *const *models,
-                            size_t n) {
+                            size_t n, unsigned omit, unsigned *ret_carried) {
         const struct config *c = node->config;
         struct iicp_capabilities caps = {0};
         _cleanup_json_ json_object *array = json_object_new_array();
+        bool vendor = false, other = false;
         int r = policy_capabilities(node->policy, models, n, &caps);
 
         if (!array)
                 r = -ENOMEM;
-        for (size_t i = 0; r == 0 && i < caps.n; i++)
-                r = append(array, capability(&caps.v[i], c->max_tokens));
-        if (r == 0 && caps.n > 0)
+        for (size_t i = 0; r == 0 && i < caps.n; i++) {
+                bool v = of_vendor(caps.v[i].intent);
+
+                vendor = vendor || v;
+                other = other || !v;
+                if (!v || !(omit & PART_VENDOR))
+                        r = append_group(array, &caps.v[i], c->max_tokens);
+        }
+        if (r == 0 && json_object_array_length(array) > 0)
                 r = add(json_object_array_get_idx(array, 0), "supported_profiles", profiles(c));
         iicp_capabilities_free(&caps);
+        /* The last capability cannot be left out. */
+        if (vendor && other)
+                *ret_carried |= PART_VENDOR;
         return r < 0 ? r : add(body, "capabilities", TAKE_PTR(array));
 }
 
@@ -197,17 +229,20 @@ static int add_cx_key(json_object *body, struct node *n) {
         return copy ? add(body, "cx_public_key", json_tokener_parse(copy)) : -ENOMEM;
 }
 
+/* Everything but the proof. omit: enum register_part; ret_carried: what of those there is to leave
+ * out. */
 static json_object *declaration(struct node *n, const char *endpoint, const char *const *models,
-                                size_t n_models, bool with_cx) {
+                                size_t n_models, unsigned omit, unsigned *ret_carried) {
         _cleanup_json_ json_object *o = json_object_new_object();
 
         if (!o || add_text(o, "node_id", state_identity(n->state)->node_id) < 0 ||
             add_text(o, "endpoint", endpoint) < 0 ||
             add_text(o, "region",
                      n->config->region && *n->config->region ? n->config->region : "unknown") < 0 ||
-            add_capabilities(o, n, models, n_models) < 0 || add_limits(o, n->config) < 0 ||
-            add_availability(o, n->config) < 0 || add_policy(o, n) < 0 || add_route(o, endpoint) < 0 ||
-            add_software(o, n) < 0 || (with_cx && add_cx_key(o, n) < 0))
+            add_capabilities(o, n, models, n_models, omit, ret_carried) < 0 ||
+            add_limits(o, n->config) < 0 || add_availability(o, n->config) < 0 || add_policy(o, n) < 0 ||
+            add_route(o, endpoint) < 0 ||
+            add_software(o, n) < 0 || (!(omit & PART_CX) && add_cx_key(o, n) < 0))
                 return NULL;
         return TAKE_PTR(o);
 }
@@ -218,17 +253,18 @@ static int compare(const void *a, const void *b) {
 
 /* Over the models in alphabetical order: another order of a server's list declares nothing new. */
 static int digest(struct node *n, const char *endpoint, const char *const *models, size_t n_models,
-                  char out[65]) {
+                  unsigned omit, char out[65]) {
         _cleanup_free_ const char **sorted = calloc(n_models + 1, sizeof *sorted);
         _cleanup_json_ json_object *o = NULL;
         uint8_t hash[32];
+        unsigned carried = 0;
         const char *text;
 
         if (!sorted)
                 return -ENOMEM;
         memcpy(sorted, models, n_models * sizeof *sorted);
         qsort(sorted, n_models, sizeof *sorted, compare);
-        o = declaration(n, endpoint, sorted, n_models, true);
+        o = declaration(n, endpoint, sorted, n_models, omit & ~(unsigned) PART_CX, &carried);
         text = o ? json_object_to_json_string_ext(o, JSON_FLAGS) : NULL;
         if (!text || iicp_sha256(iicp_str(text), hash) < 0)
                 return -ENOMEM;
@@ -254,7 +290,7 @@ int body_digest(struct directory *d, char out[65]) {
         char endpoint[256];
         int r = body_endpoint(d->node, endpoint);
 
-        return r < 0 ? r : n == 0 ? -ENOENT : digest(d->node, endpoint, models, n, out);
+        return r < 0 ? r : n == 0 ? -ENOENT : digest(d->node, endpoint, models, n, d->omit, out);
 }
 
 int body_register(struct directory *d, struct registration *reg) {
@@ -264,17 +300,23 @@ int body_register(struct directory *d, struct registration *reg) {
         const char *const *models = backends_models_to_register(node->backends, &n);
         _cleanup_json_ json_object *o = NULL;
         const char *text;
-        int r = body_endpoint(node, reg->endpoint);
+        int r = 0;
 
+        if (reg->old_route)
+                snprintf(reg->endpoint, sizeof reg->endpoint, "%s", id->registered.endpoint);
+        else
+                r = body_endpoint(node, reg->endpoint);
         if (r < 0 || n == 0)
                 return -ENOENT;
-        r = digest(node, reg->endpoint, models, n, reg->digest);
+        r = digest(node, reg->endpoint, models, n, reg->omitted, reg->digest);
         if (r < 0 || (r = name_list_copy(models, n, &reg->models)) < 0)
                 return r;
-        o = declaration(node, reg->endpoint, models, n, !reg->without_cx);
+        o = declaration(node, reg->endpoint, models, n, reg->omitted, &reg->carried);
         text = o ? json_object_to_json_string_ext(o, JSON_FLAGS) : NULL;
         if (!text)
                 return -ENOMEM;
+        if (json_object_object_get_ex(o, "cx_public_key", NULL))
+                reg->carried |= PART_CX;
         if (node->config->cx_enabled)
                 snprintf(reg->cx_key_id, sizeof reg->cx_key_id, "%s", state_cx_key_id(node->state));
         /* The token goes in by hand, so that it is in no memory that is not wiped. */

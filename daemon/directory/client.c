@@ -49,6 +49,7 @@ struct directory_call {
         char path[DIRECTORY_PATH_MAX];  /* behind the base */
         struct iicp_str body;
         uint64_t timeout_ms, until_ms;
+        unsigned token_generation;      /* of the token it was sent with */
         struct iicp_redirect_call redirect;
         struct iicp_redirect_step step; /* where it goes next */
         bool at_base;                   /* this hop asks the configured directory */
@@ -92,6 +93,7 @@ static bool transmit(struct directory_call *c, uint64_t timeout_ms) {
         headers[n++] = "X-IICP-Version: " IICP_WIRE_VERSION;
         if (c->body.n > 0)
                 headers[n++] = "Content-Type: application/json";
+        c->token_generation = c->d->token_generation;
         if (c->route->authorized) {
                 snprintf(token, sizeof token, "Authorization: Bearer %s", id->node_token);
                 snprintf(node_id, sizeof node_id, "X-Node-Id: %s", id->node_id);
@@ -205,10 +207,20 @@ static bool other_base(struct directory_call *c, const struct fetch_answer *a) {
         return start(c, false);
 }
 
+/* A 401 for an older token says nothing about the one we hold. [01 section 2.9 rule 3] */
+static bool outdated(const struct directory_call *c, const struct fetch_answer *a) {
+        return c->route->authorized && a->error == FETCH_OK && a->status == 401 &&
+               c->token_generation != c->d->token_generation;
+}
+
 static void on_answer(void *arg, const struct fetch_answer *a) {
         struct directory_call *c = arg;
 
         c->fetch = NULL;
+        if (outdated(c, a)) {
+                finish(c, &(struct fetch_answer){.error = FETCH_RESET});
+                return;
+        }
         if (other_base(c, a) || left_replica(c, a))
                 return;
         if (a->error == FETCH_OK && a->status >= 300 && a->status < 400 && redirected(c, a))

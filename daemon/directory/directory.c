@@ -81,16 +81,11 @@ static void check_base(struct directory *d) {
                 return;
         registration_cancel(d);
         heartbeat_suspend(d);
-        iicp_wipe(id->node_token, sizeof id->node_token);
-        iicp_wipe(id->node_hmac_key, sizeof id->node_hmac_key);
-        iicp_wipe(id->challenge, sizeof id->challenge);
-        memset(&id->registered, 0, sizeof id->registered);
-        id->registered_at = 0;
+        credentials_forget(d);
         snprintf(id->directory_base, sizeof id->directory_base, "%s",
                  d->node->config->directory_url);
         d->registered = false;
-        d->cx_omitted_before = d->omit_cx = false;
-        batch_drop(d);
+        ladder_over(d);
 }
 
 static void say_off(struct directory *d, const char *off) {
@@ -193,11 +188,13 @@ static void on_corridor(void *arg) {
 
 static void release(struct directory *d) {
         d->held = d->blocked = d->beat.owed = false;
+        d->ladder.busy = false;
         d->refused_endpoint[0] = '\0';
 }
 
 void directory_reload(struct directory *d) {
         release(d);
+        d->omit = 0; /* what was refused may be another text now */
         check_base(d);
         directory_poke(d);
 }
@@ -209,11 +206,61 @@ void directory_key_rotated(struct directory *d) {
         directory_advance(d);
 }
 
-void directory_reregister(struct directory *d) {
+void directory_done(struct directory *d, bool ok) {
+        void (*fn)(void *arg, bool ok) = d->done_fn;
+
+        d->done_fn = NULL;
+        if (fn)
+                fn(d->done_arg, ok);
+}
+
+void directory_hold(struct directory *d, uint64_t ms) {
+        d->wanted = d->held = true;
+        d->try_at_ms = ms ? directory_now(d) + ms : 0;
+        if (ms == 0)
+                timer_clear(&d->timer);
+        else
+                timer_set_ms(&d->timer, ms);
+}
+
+void directory_rejected(struct directory *d, const char *reason) {
+        d->registered = false;
+        heartbeat_suspend(d);
+        directory_want(d, reason);
+        directory_advance(d);
+}
+
+void directory_look(struct directory *d, void (*fn)(void *arg), void *arg) {
+        if (!d->started || d->stopping || !d->node->config->directory_register ||
+            look_start(d->look, fn, arg) < 0)
+                fn(arg);
+}
+
+int directory_identity_reset(struct directory *d, const char *by) {
+        return !d->started || d->stopping ? -EBUSY : identity_reset(d, by);
+}
+
+bool directory_changing(const struct directory *d) {
+        return d->leave_wanted || d->leaving || d->stopping || !d->started;
+}
+
+int directory_reregister(struct directory *d, void (*fn)(void *arg, bool ok), void *arg) {
+        if (fn && d->done_fn)
+                return -EBUSY;
+        if (!d->started || d->stopping)
+                return -ESHUTDOWN;
+        if (directory_off(d))
+                return -EOPNOTSUPP;
+        if (fn) {
+                d->done_fn = fn;
+                d->done_arg = arg;
+        }
         release(d);
         d->left = false;
+        d->omit = 0;
         directory_want(d, "asked for");
         directory_advance(d);
+        return 0;
 }
 
 /* ---- life ---- */
@@ -252,8 +299,12 @@ struct directory *directory_new(struct node *node) {
         timer_init(&d->timer, node->loop, try_again, d);
         silence_init(d);
         leave_init(d);
+        registration_init(d);
         heartbeat_init(d);
         recovery_init(d);
+        d->look = look_new(d);
+        if (!d->look)
+                return directory_free(d);
         if (metrics_add_gauges(node->metrics, gauges, d) < 0)
                 return directory_free(d);
         return d;
@@ -267,6 +318,13 @@ struct directory *directory_free(struct directory *d) {
         heartbeat_suspend(d);
         leave_cancel(d);
         recovery_cancel(d);
+        d->look = look_free(d->look);
+        registration_cancel(d);
+        heartbeat_suspend(d);
+        leave_cancel(d);
+        ladder_cancel(d);
+        listener_check_cancel(d);
+        timer_clear(&d->renew);
         timer_clear(&d->timer);
         timer_clear(&d->silence);
         name_list_free(&d->models);

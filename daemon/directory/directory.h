@@ -36,7 +36,21 @@ void directory_tick(struct directory *d);
 void directory_reload(struct directory *d);
 /* A new encryption key is on the disk and wants to be published. */
 void directory_key_rotated(struct directory *d);
-void directory_reregister(struct directory *d);
+/* REGISTER now; fn, if not NULL, gets the verdict. -EBUSY: somebody waits already; -ESHUTDOWN; -EOPNOTSUPP: this
+ * node does not register (directory_why). */
+int directory_reregister(struct directory *d, void (*fn)(void *arg, bool ok), void *arg);
+/* New node id and encryption key; the reputation is gone. -EPERM: the id is configured; -EBUSY. */
+int directory_identity_reset(struct directory *d, const char *by);
+/* Leaving or stopping is under way. */
+bool directory_changing(const struct directory *d);
+/* Asks the directory what it says about us; then fn. directory_json shows the answers. */
+void directory_look(struct directory *d, void (*fn)(void *arg), void *arg);
+/* The last refused REGISTER, for whoever asked for one. */
+struct directory_refusal {
+        const char *cls, *code, *fields;
+        uint64_t next_try_ms; /* 0 = not by itself */
+};
+void directory_refusal(const struct directory *d, struct directory_refusal *ret);
 /* Last beat with available false (2 s budget), or DELETE when so configured; then fn. */
 void directory_stop(struct directory *d, void (*fn)(void *arg), void *arg);
 /* DELETE now; fn gets the outcome. */

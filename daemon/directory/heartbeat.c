@@ -125,17 +125,14 @@ static void good(struct directory *d, const struct fetch_answer *a) {
         log_debug("heartbeat_ok", "the directory has our heartbeat");
         directory_good(d);
         recovery_beat(d);
+        if (!d->looked_at_start) {
+                d->looked_at_start = true;
+                look_at_start(d->look);
+        }
         backends_observe(d->node->backends);
         schedule(d, usual_delay(d));
         heartbeat_poke(d);
         directory_poke(d);
-}
-
-static void reject(struct directory *d, const char *reason) {
-        d->registered = false;
-        heartbeat_suspend(d);
-        directory_want(d, reason);
-        directory_advance(d);
 }
 
 /* 429: as told, but the node must not fall silent for longer than 60 s after its last good beat. */
@@ -177,11 +174,11 @@ static void failed(struct directory *d, const struct fetch_answer *a) {
                 /* It may have met the new token; what the REGISTER brings counts. */
         } else if (a->error == FETCH_OK &&
                    (a->status == 401 || a->status == 404 || a->status == 410)) {
-                reject(d, "the directory did not know us any more");
+                directory_rejected(d, "the directory did not know us any more");
         } else if (a->error == FETCH_OK && a->status == 403 &&
                    ++d->beat.forbidden >= FORBIDDEN_MAX) {
                 d->beat.forbidden = 0;
-                reject(d, "the directory refused three heartbeats");
+                directory_rejected(d, "the directory refused three heartbeats");
         } else if (a->error == FETCH_OK && a->status == 422) {
                 d->beat.minimal_until_ms = directory_now(d) + MINIMAL_BODY_MS;
                 say_fields(&e);

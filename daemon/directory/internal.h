@@ -8,6 +8,7 @@
 #include "batch.h"
 #include "directory.h"
 #include "recovery.h"
+#include "look.h"
 
 #include <iicp/directory.h>
 #include <iicp/json.h>
@@ -36,13 +37,32 @@ int name_list_copy(const char *const *v, size_t n, struct name_list *ret);
 void name_list_free(struct name_list *l);
 bool name_list_same_set(const struct name_list *l, const char *const *v, size_t n);
 
+/* Parts of a REGISTER that are left out when the directory refuses them. */
+enum register_part {
+        PART_CX = 1 << 0,
+        PART_OPERATOR_NAME = 1 << 1,
+        PART_OPERATOR = 1 << 2,         /* delegation and all that hangs on it */
+        PART_PRICING = 1 << 3,
+        PART_VENDOR = 1 << 4,           /* capabilities with an intent of a vendor */
+};
+
+/* Steps that were taken since the directory last took us for the owner. */
+struct ladder {
+        bool pending, busy, reread, without_key, old_endpoint;
+        bool for_route;                 /* E050 */
+        unsigned waits;                 /* for the old route to die */
+        char endpoint[256];             /* as refused */
+        struct fetch *route;            /* does the old one still work? */
+};
+
 /* One REGISTER from body to stored answer. */
 struct registration {
         struct directory_call *call;
         struct iicp_buf body;           /* holds the token: wiped */
         struct name_list models;
         char endpoint[256], digest[65], cx_key_id[IICP_CX_KEY_ID_TEXT];
-        bool without_cx;
+        unsigned carried, omitted;      /* enum register_part: what is in it, what was left out */
+        bool old_route;                 /* with the last accepted endpoint */
         bool saving;                    /* accepted, identity on its way to the disk */
         bool rejoin;                    /* the heartbeat was refused before */
 };
@@ -88,15 +108,22 @@ struct directory {
         bool wanted;                    /* a registration is due */
         const char *reason;             /* why it is due, static */
         bool held;                      /* no try before the timer, whatever is poked */
-        bool omit_cx;                   /* next try: ladder step b */
-        bool cx_omitted_before;         /* that step was taken already */
-        unsigned failures, liveness_failures, ownership_failures;
+        uint64_t try_at_ms;             /* when the timer ends, 0 = never */
+        unsigned omit;                  /* enum register_part, of the next tries */
+        bool old_route;                 /* the next try goes with the last accepted endpoint */
+        struct ladder ladder;
+        unsigned token_generation;      /* changes with the token */
+        unsigned failures, liveness_failures;
         uint64_t tried_ms[REGISTERS_PER_MINUTE];
         unsigned tries;
         char refused_endpoint[256];     /* not routable: no try before its time */
         char why[320];
-        char last_code[IICP_DIR_CODE_MAX];
+        char last_code[IICP_DIR_CODE_MAX], last_class[32], last_fields[IICP_DIR_FIELDS_MAX];
         struct timer timer;             /* next REGISTER */
+        struct timer renew;             /* the registration has an end */
+        struct fetch *listener_check;   /* does our own health answer? */
+        void (*done_fn)(void *arg, bool ok); /* waits for the verdict on a REGISTER */
+        void *done_arg;
         struct registration *reg;
         struct heartbeat beat;
         struct batch batch;             /* counts of tasks for the directory */
@@ -113,6 +140,9 @@ struct directory {
         /* from answers, for status */
         double reputation;              /* negative: unknown */
         char reputation_model[33], reputation_epoch[65], observed_ip[65];
+        bool source_differs;            /* from the address of the endpoint */
+        struct look *look;
+        bool looked_at_start;
         /* leaving */
         struct directory_call *leave;
         struct iicp_buf leave_body;
@@ -132,6 +162,12 @@ uint64_t directory_now(const struct directory *d);
 void directory_advance(struct directory *d);
 /* A registration is due for this (static) reason. */
 void directory_want(struct directory *d, const char *reason);
+/* No try before that, 0 = until something changes; then the registration is due again. */
+void directory_hold(struct directory *d, uint64_t ms);
+/* The verdict on a REGISTER is there, for whoever waits for it. */
+void directory_done(struct directory *d, bool ok);
+/* 401 and the like on a request with our current token. */
+void directory_rejected(struct directory *d, const char *reason);
 void directory_set_why(struct directory *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* NULL, or why this node does not register. */
 const char *directory_off(const struct directory *d);
@@ -144,6 +180,8 @@ uint64_t directory_breaker_left_ms(const struct directory *d);
 /* ---- store.c ---- */
 /* Writes the identity on the helper thread; then, if not NULL, fn. */
 void directory_save(struct directory *d, void (*fn)(struct directory *d));
+/* Token, key and whatever else was the directory's; not on the disk yet. */
+void credentials_forget(struct directory *d);
 
 /* ---- silence.c ---- */
 void silence_init(struct directory *d);
@@ -200,15 +238,37 @@ const char *directory_failure_reason(const struct fetch_answer *a);
 int body_register(struct directory *d, struct registration *r);
 /* The endpoint as it is registered: without trailing slash. -ENOENT without one. */
 int body_endpoint(struct node *n, char out[256]);
-/* Digest of what a REGISTER would declare now. */
+/* Digest of what a REGISTER would declare now, without the parts that are refused. */
 int body_digest(struct directory *d, char out[65]);
 /* available: as it is to be said. */
 int body_heartbeat(struct directory *d, bool available, struct iicp_buf *out, struct beat_content *ret);
 void body_node_id(struct directory *d, struct iicp_buf *out);
 
 /* ---- registration.c ---- */
+void registration_init(struct directory *d);
 void registration_start(struct directory *d);
 void registration_cancel(struct directory *d);
+
+/* ---- refusal.c ---- */
+void registration_refused(struct directory *d, const struct fetch_answer *a);
+
+/* ---- ladder.c ---- */
+/* Notes the refusal in d->reg; returns the least time until the next try. */
+uint64_t ladder_step(struct directory *d, const struct iicp_directory_error *e);
+/* With d->reg gone: takes the step that is pending. */
+void ladder_climb(struct directory *d);
+/* Accepted with key and token. */
+void ladder_over(struct directory *d);
+void ladder_cancel(struct directory *d);
+/* New id, new encryption key, no reputation. -EPERM: the id is configured; -EBUSY. */
+int identity_reset(struct directory *d, const char *by);
+
+/* ---- selfcheck.c ---- */
+/* GET of our own health route; NULL: no memory. */
+struct fetch *own_health_get(struct node *n, fetch_done_fn done, void *arg);
+/* The directory could not reach us: says so when the listener itself does not answer. */
+void listener_check(struct directory *d);
+void listener_check_cancel(struct directory *d);
 
 /* ---- heartbeat.c ---- */
 bool heartbeat_available(const struct directory *d);

@@ -23,19 +23,14 @@ static void leave_finished(struct directory *d) {
 }
 
 static void leave_accepted(struct directory *d) {
-        struct identity *id = state_identity(d->node->state);
-
-        iicp_wipe(id->node_token, sizeof id->node_token);
-        iicp_wipe(id->node_hmac_key, sizeof id->node_hmac_key);
-        iicp_wipe(id->challenge, sizeof id->challenge);
-        memset(&id->registered, 0, sizeof id->registered);
-        id->registered_at = 0;
+        credentials_forget(d);
         name_list_free(&d->models);
         d->registered = d->wanted = d->blocked = d->held = d->silent = false;
         d->left = d->leave_ok = true;
         timer_clear(&d->timer);
+        timer_clear(&d->renew);
         directory_set_why(d, "left the directory on request");
-        batch_drop(d);
+        directory_done(d, false);
         directory_save(d, leave_finished);
 }
 

@@ -10,13 +10,18 @@ daemon_libiicpd_la_SOURCES += \
 	daemon/directory/directory.h \
 	daemon/directory/heartbeat.c \
 	daemon/directory/internal.h \
+	daemon/directory/ladder.c \
 	daemon/directory/leave.c \
+	daemon/directory/look.c \
+	daemon/directory/look.h \
 	daemon/directory/names.c \
 	daemon/directory/recovery.c \
 	daemon/directory/recovery.h \
 	daemon/directory/recovery_table.c \
 	daemon/directory/recovery_table.h \
+	daemon/directory/refusal.c \
 	daemon/directory/registration.c \
+	daemon/directory/selfcheck.c \
 	daemon/directory/silence.c \
 	daemon/directory/status.c \
 	daemon/directory/store.c

@@ -2,7 +2,6 @@
 #include "recovery.h"
 
 #include "internal.h"
-#include "listener.h"
 #include "log.h"
 #include "util.h"
 
@@ -259,23 +258,7 @@ static void on_local(void *arg, const struct fetch_answer *a) {
 }
 
 static void ask_ourselves(struct directory *d) {
-        const char *address = d->node->config->listen_address;
-        char url[96];
-
-        if (!address || strcmp(address, "::") == 0 || strcmp(address, "0.0.0.0") == 0)
-                address = "127.0.0.1";
-        snprintf(url, sizeof url, strchr(address, ':') ? "http://[%s]:%u/iicp/health" : "http://%s:%u/iicp/health", address,
-                 (unsigned) listener_port(d->node->listener));
-        d->recovery.local = fetch_start(d->node->fetch,
-                                        &(struct fetch_request){
-                                                .method = "GET",
-                                                .url = url,
-                                                .headers = (const char *const[]){"Accept: application/json", "Connection: close", NULL},
-                                                .connect_timeout_ms = RECOVERY_LOCAL_MS,
-                                                .timeout_ms = RECOVERY_LOCAL_MS,
-                                                .max_answer = 1024 * 1024,
-                                        },
-                                        on_local, d);
+        d->recovery.local = own_health_get(d->node, on_local, d);
 }
 
 static void on_registry(void *arg, const struct fetch_answer *a) {

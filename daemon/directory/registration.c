@@ -5,20 +5,19 @@
 #include "log.h"
 #include "util.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <iicp/endpoint.h>
+#include <iicp/time.h>
 #include <stdio.h>
 
-/* One REGISTER: sent, answered, stored, or refused and tried again at the time its class says.
- * [01 sections 2.7 to 2.9] */
+/* One REGISTER: sent, answered, stored, used.
+ * [01 sections 2.7, 2.9] */
 
-#define RATE_LIMITED_MS 60000
-#define NOT_ROUTABLE_MS 300000u
-#define SLOW_MS 300000u
-#define OWNERSHIP_MS 30000u
-#define OWNERSHIP_MAX_MS 900000u
-#define NEVER UINT64_MAX
 #define TOKEN_SHORT 32u /* characters [05 section 2] */
+#define RENEW_PERCENT 80
+#define RENEW_MAX_S 31536000 /* a year */
 
 static struct registration *registration_free(struct registration *r) {
         if (!r)
@@ -92,6 +91,7 @@ static int adopt(struct directory *d, const struct iicp_json *answer) {
                            "encryption key", id->node_id);
                 d->rekeyed = state_rekey(d->node->state, clock_wall_s(d->node->clock)) == 0;
         }
+        d->token_generation++;
         memcpy(id->node_token, token, sizeof token);
         memcpy(id->node_hmac_key, key, sizeof key);
         iicp_wipe(token, sizeof token);
@@ -110,7 +110,7 @@ static void note_registered(struct directory *d) {
         id->registered.transport_endpoint[0] = '\0';
         snprintf(id->registered.capability_digest, sizeof id->registered.capability_digest, "%s",
                  r->digest);
-        if (!r->without_cx) {
+        if (!(r->omitted & PART_CX)) {
                 snprintf(id->registered.cx_key_id, sizeof id->registered.cx_key_id, "%s",
                          r->cx_key_id);
                 if (state_cx_accepted(d->node->state, r->cx_key_id, id->registered_at))
@@ -133,14 +133,15 @@ static void say_registered(struct directory *d) {
 
 /* The identity is on the disk: from here on it may be used. */
 static void stored(struct directory *d) {
-        bool without_cx = d->reg->without_cx;
+        bool without_cx = d->reg->omitted & PART_CX, old_route = d->reg->old_route;
 
         d->reg = registration_free(d->reg);
         d->registered = true;
         d->registrations++;
-        d->failures = d->liveness_failures = d->ownership_failures = 0;
-        d->blocked = d->held = d->omit_cx = false;
-        d->refused_endpoint[0] = d->last_code[0] = d->why[0] = '\0';
+        d->failures = d->liveness_failures = 0;
+        d->blocked = d->held = false;
+        d->omit &= ~(unsigned) PART_CX;
+        d->refused_endpoint[0] = d->last_code[0] = d->last_fields[0] = d->why[0] = '\0';
         say_registered(d);
         directory_good(d);
         recovery_registered(d);
@@ -150,10 +151,60 @@ static void stored(struct directory *d) {
         if (without_cx)
                 directory_want(d, "the key goes in again, with proof");
         else
-                d->cx_omitted_before = false;
+                ladder_over(d);
+        if (old_route)
+                directory_want(d, "the new route goes in, with proof");
         heartbeat_begin(d);
         directory_keys_registered(d->node->keys);
+        directory_done(d, true);
         directory_advance(d);
+}
+
+/* Only where both are addresses of one family: a name, or the other family, says nothing. */
+static void compare_source(struct directory *d) {
+        struct iicp_url url;
+        struct in6_addr seen, ours;
+        int family = strchr(d->observed_ip, ':') ? AF_INET6 : AF_INET;
+
+        if (iicp_url_parse(iicp_str(d->reg->endpoint), &url) < 0 ||
+            (family == AF_INET6) != url.ipv6 || inet_pton(family, d->observed_ip, &seen) != 1 ||
+            inet_pton(family, url.host, &ours) != 1)
+                return;
+        d->source_differs = memcmp(&seen, &ours, family == AF_INET6 ? 16 : 4) != 0;
+        if (d->source_differs)
+                log_warn("source_differs", "the directory sees us come from another address than the "
+                         "endpoint we register: right behind a load balancer, wrong behind a router "
+                         "whose address has changed");
+}
+
+/* No directory limits a registration today; one that does is not kept waiting. */
+static void note_expiry(struct directory *d, const struct iicp_json *answer) {
+        struct iicp_json v = iicp_json_get(answer, "expires_at");
+        int64_t now = clock_wall_s(d->node->clock), at = 0;
+        char text[40];
+
+        timer_clear(&d->renew);
+        if (v.type == IICP_JSON_STRING) {
+                if (iicp_json_copy(&v, text, sizeof text) < 0)
+                        return;
+                at = iicp_time_parse(text);
+        } else if (iicp_json_int(&v, &at) < 0) {
+                return;
+        }
+        if (at > now)
+                timer_set_ms(&d->renew, (uint64_t) MIN(at - now, (int64_t) RENEW_MAX_S) * 1000 *
+                                                RENEW_PERCENT / 100);
+}
+
+static void renew(void *arg) {
+        struct directory *d = arg;
+
+        directory_want(d, "the registration would end");
+        directory_advance(d);
+}
+
+void registration_init(struct directory *d) {
+        timer_init(&d->renew, d->node->loop, renew, d);
 }
 
 static int accepted(struct directory *d, const struct fetch_answer *a) {
@@ -163,153 +214,13 @@ static int accepted(struct directory *d, const struct fetch_answer *a) {
                 return -EINVAL;
         if (take(&answer, "observed_source_ip", d->observed_ip, sizeof d->observed_ip) < 0)
                 d->observed_ip[0] = '\0';
+        compare_source(d);
+        note_expiry(d, &answer);
         note_registered(d);
         d->reg->saving = true;
         d->wanted = false;
         directory_save(d, stored);
         return 0;
-}
-
-/* ---- refused ---- */
-
-static uint64_t backoff(struct directory *d) {
-        unsigned shift = MIN(d->failures, 6u);
-        double ms = (double) MIN(60000u, 1000u << shift) * d->uniform(0.5, 1.0);
-
-        return MAX((uint64_t) ms, (uint64_t) REGISTER_SPACING_MS);
-}
-
-static uint64_t given(const struct iicp_directory_error *e, uint64_t otherwise) {
-        return e->retry_after_ms >= 0 ? (uint64_t) e->retry_after_ms : otherwise;
-}
-
-/* The lost-token ladder: once without our key, which the directory then keeps; else wait for the
- * old route to die, or for the operator. [01 section 2.9, DECISION 9] */
-static uint64_t ownership_delay(struct directory *d, const struct iicp_directory_error *e) {
-        const struct identity *id = state_identity(d->node->state);
-        uint64_t ms;
-
-        if (!d->cx_omitted_before && d->node->config->cx_enabled && id->registered.cx_key_id[0] &&
-            strcmp(id->registered.cx_key_id, state_cx_current_id(d->node->state)) == 0) {
-                d->omit_cx = d->cx_omitted_before = true;
-                return REGISTER_SPACING_MS;
-        }
-        d->omit_cx = false;
-        if (strcmp(e->code, "IICP-E050") != 0) {
-                d->blocked = true;
-                return SLOW_MS;
-        }
-        ms = (uint64_t) OWNERSHIP_MS << MIN(d->ownership_failures, 5u);
-        d->ownership_failures++;
-        return MIN(ms, OWNERSHIP_MAX_MS);
-}
-
-static uint64_t liveness_delay(struct directory *d) {
-        static const uint64_t steps[] = {5000, 15000, 30000, 60000};
-
-        size_t i = MIN(d->liveness_failures, ARRAY_SIZE(steps) - 1);
-
-        d->liveness_failures++;
-        return steps[i];
-}
-
-/* How long until the next try; sets blocked where only the operator can help. */
-static uint64_t delay_of(struct directory *d, const struct iicp_directory_error *e) {
-        d->blocked = false;
-        switch (e->cls) {
-        case IICP_DIR_RATE_LIMITED:
-                return given(e, RATE_LIMITED_MS);
-        case IICP_DIR_ENDPOINT_NOT_ROUTABLE:
-                snprintf(d->refused_endpoint, sizeof d->refused_endpoint, "%s", d->reg->endpoint);
-                return NOT_ROUTABLE_MS;
-        case IICP_DIR_LIVENESS_FAILED:
-                return liveness_delay(d);
-        case IICP_DIR_OWNERSHIP_DENIED:
-                return ownership_delay(d, e);
-        case IICP_DIR_CAPACITY_REFUSED:
-                return SLOW_MS;
-        case IICP_DIR_INTENT_REFUSED:
-        case IICP_DIR_MEMBERSHIP_DENIED:
-                d->blocked = true;
-                return NEVER;
-        case IICP_DIR_OPERATOR_REFUSED:
-        case IICP_DIR_PRICING_REFUSED:
-        case IICP_DIR_VALIDATION_ERROR:
-                d->blocked = true;
-                return SLOW_MS;
-        default:
-                return MAX(given(e, 0), backoff(d));
-        }
-}
-
-static const char *meaning(const struct iicp_directory_error *e) {
-        switch (e->cls) {
-        case IICP_DIR_RATE_LIMITED:
-                return "too many registrations from this address";
-        case IICP_DIR_ENDPOINT_NOT_ROUTABLE:
-                return "our endpoint is not public";
-        case IICP_DIR_LIVENESS_FAILED:
-                return "it could not reach our endpoint";
-        case IICP_DIR_OWNERSHIP_DENIED:
-                return "it does not take us for the owner of this identity";
-        case IICP_DIR_CAPACITY_REFUSED:
-                return "too many nodes behind this address";
-        case IICP_DIR_INTENT_REFUSED:
-                return "it does not list this kind of task";
-        case IICP_DIR_MEMBERSHIP_DENIED:
-                return "we are no member of its domain";
-        case IICP_DIR_SERVER_ERROR:
-                return "it has a fault of its own";
-        case IICP_DIR_TRANSPORT:
-                return "no answer";
-        case IICP_DIR_VALIDATION_ERROR:
-                return "it takes a field for wrong";
-        default:
-                return "refused";
-        }
-}
-
-static void say_refused(struct directory *d, const struct iicp_directory_error *e, uint64_t delay) {
-        char next[64], code[IICP_DIR_CODE_MAX * 2];
-        struct log_fields fields = {.code = e->code,
-                                    .reason = iicp_directory_class_name(e->cls),
-                                    .subject = d->node->config->directory_url};
-
-        log_text(iicp_str(e->code), code, sizeof code);
-        if (delay == NEVER)
-                snprintf(next, sizeof next, "not tried again");
-        else
-                snprintf(next, sizeof next, "next try in %llu s",
-                         (unsigned long long) (delay + 999) / 1000);
-        directory_set_why(d, "the directory did not register us (%s: %s%s%s)", code, meaning(e),
-                          e->fields[0] ? ": " : "", e->fields);
-        if (d->blocked)
-                log_event(LOG_L_ERR, "register_blocked", &fields, "%s; %s", d->why, next);
-        else
-                log_event(LOG_L_WARN, d->registered ? "reregister_fail" : "register_fail", &fields,
-                          "%s; %s", d->why, next);
-        snprintf(d->last_code, sizeof d->last_code, "%s", e->code);
-}
-
-/* Old token and last accepted route stay as they are. */
-static void refused(struct directory *d, const struct fetch_answer *a) {
-        struct iicp_directory_error e;
-        uint64_t delay;
-
-        directory_answer_error(IICP_DIR_CALL_REGISTER, a, &e);
-        delay = delay_of(d, &e);
-        d->failures++;
-        d->no_answer = e.cls == IICP_DIR_TRANSPORT || e.cls == IICP_DIR_SERVER_ERROR;
-        say_refused(d, &e, delay);
-        recovery_reconsider(d);
-        d->reg = registration_free(d->reg);
-        d->wanted = true;
-        d->held = true;
-        if (delay == NEVER)
-                timer_clear(&d->timer);
-        else
-                timer_set_ms(&d->timer, MAX(delay, (uint64_t) REGISTER_SPACING_MS));
-        directory_advance(d);
 }
 
 static void on_answer(void *arg, const struct fetch_answer *a) {
@@ -318,7 +229,7 @@ static void on_answer(void *arg, const struct fetch_answer *a) {
         d->reg->call = NULL;
         iicp_buf_wipe(&d->reg->body);
         if (accepted(d, a) < 0)
-                refused(d, a);
+                registration_refused(d, a);
 }
 
 /* ---- start ---- */
@@ -341,7 +252,7 @@ static uint64_t ceiling(const struct directory *d) {
 }
 
 void registration_start(struct directory *d) {
-        uint64_t wait = ceiling(d);
+        uint64_t wait = MAX(ceiling(d), directory_breaker_left_ms(d));
         struct registration *r;
 
         if (wait > 0) {
@@ -350,7 +261,8 @@ void registration_start(struct directory *d) {
         }
         r = calloc(1, sizeof *r);
         if (r) {
-                r->without_cx = d->omit_cx;
+                r->omitted = d->omit;
+                r->old_route = d->old_route;
                 if (body_register(d, r) == 0)
                         r->call = directory_call(
                                 d,

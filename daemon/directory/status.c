@@ -67,6 +67,40 @@ static void batch_json(const struct batch *b, struct iicp_buf *out) {
                         (unsigned long long) b->acknowledged);
 }
 
+static uint64_t next_try(const struct directory *d) {
+        uint64_t now = directory_now(d);
+
+        return d->held && d->try_at_ms > now ? d->try_at_ms - now : 0;
+}
+
+void directory_refusal(const struct directory *d, struct directory_refusal *ret) {
+        *ret = (struct directory_refusal){.cls = d->last_class,
+                                          .code = d->last_code,
+                                          .fields = d->last_fields,
+                                          .next_try_ms = next_try(d)};
+}
+
+/* What the directory has refused and is left out since. */
+static void omitted_json(const struct directory *d, struct iicp_buf *out) {
+        static const struct {
+                unsigned part;
+                const char *name;
+        } parts[] = {{PART_CX, "cx_public_key"},
+                     {PART_OPERATOR_NAME, "operator_display_name"},
+                     {PART_OPERATOR, "operator"},
+                     {PART_PRICING, "pricing"},
+                     {PART_VENDOR, "vendor intents"}};
+        bool any = false;
+
+        iicp_buf_puts(out, ",\"left_out\":[");
+        for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+                if (d->omit & parts[i].part) {
+                        iicp_buf_printf(out, "%s\"%s\"", any ? "," : "", parts[i].name);
+                        any = true;
+                }
+        iicp_buf_puts(out, "]");
+}
+
 void directory_json(const struct directory *d, struct iicp_buf *out) {
         const struct identity *id = state_identity(d->node->state);
         enum directory_state s = directory_state(d);
@@ -109,7 +143,18 @@ void directory_json(const struct directory *d, struct iicp_buf *out) {
         directory_keys_json(d->node->keys, out);
         if (d->observed_ip[0])
                 json_text(out, "observed_source_ip", d->observed_ip);
-        if (d->last_code[0])
+        iicp_buf_printf(out, ",\"source_differs\":%s", d->source_differs ? "true" : "false");
+        if (d->last_code[0]) {
                 json_text(out, "last_refusal", d->last_code);
+                json_text(out, "last_refusal_class", d->last_class);
+                json_text(out, "last_refusal_fields", d->last_fields);
+                iicp_buf_printf(out, ",\"next_try_ms\":%llu", (unsigned long long) next_try(d));
+        }
+        if (d->redirect_refused[0])
+                json_text(out, "redirect_refused", d->redirect_refused);
+        if (directory_breaker_open(d))
+                iicp_buf_printf(out, ",\"breaker_ms\":%llu", (unsigned long long) directory_breaker_left_ms(d));
+        omitted_json(d, out);
+        look_json(d->look, out);
         iicp_buf_puts(out, "}");
 }

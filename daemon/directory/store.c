@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "batch_store.h"
 #include "internal.h"
 #include "log.h"
 #include "util.h"
@@ -6,6 +7,18 @@
 #include <errno.h>
 
 /* The identity goes to the disk on the helper thread; what depends on it waits. [01 section 2.10] */
+
+void credentials_forget(struct directory *d) {
+        struct identity *id = state_identity(d->node->state);
+
+        d->token_generation++;
+        iicp_wipe(id->node_token, sizeof id->node_token);
+        iicp_wipe(id->node_hmac_key, sizeof id->node_hmac_key);
+        iicp_wipe(id->challenge, sizeof id->challenge);
+        memset(&id->registered, 0, sizeof id->registered);
+        id->registered_at = 0;
+        batch_drop(d);
+}
 
 struct save {
         struct directory *d;

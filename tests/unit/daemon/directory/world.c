@@ -185,7 +185,7 @@ struct fetch *world_call(const char *method, const char *path) {
 
 bool world_idle(void) {
         for (unsigned i = 0; i < world->n_calls; i++)
-                if (!world->calls[i].over && !world->calls[i].side)
+                if (!world->calls[i].over && strcmp(world->calls[i].method, "GET") != 0)
                         return false;
         return true;
 }
@@ -313,6 +313,16 @@ const char *node_endpoint(const struct node *n, const char **ret_why) {
         if (ret_why)
                 *ret_why = "no public address";
         return world->endpoint[0] ? world->endpoint : NULL;
+}
+
+bool node_endpoint_dead(struct node *n, const char *endpoint) {
+        (void) n;
+        snprintf(world->dead_endpoint, sizeof world->dead_endpoint, "%s", endpoint);
+        if (!world->next_endpoint[0])
+                return false;
+        memcpy(world->endpoint, world->next_endpoint, sizeof world->endpoint);
+        world->next_endpoint[0] = '\0';
+        return true;
 }
 
 void metrics_heartbeat_failure(struct metrics *m, const char *reason) {

@@ -40,6 +40,8 @@ struct world {
         const char *registry_body;
         int restart_status;     /* of node_restart, 0 = not called */
         bool backends_gone;
+        char next_endpoint[256];   /* of node_endpoint_dead, "" = there is no other */
+        char dead_endpoint[256];
         char rotated[STATE_TOKEN_MAX + 1];
         const char *failure_reason;
         unsigned stops, leaves;
@@ -54,7 +56,7 @@ int world_teardown(void **state);
 void world_run(uint64_t ms);
 /* The newest call that is not over; fails the test if there is none for this path. */
 struct fetch *world_call(const char *method, const char *path);
-bool world_idle(void); /* nothing in flight */
+bool world_idle(void); /* nothing in flight but reads */
 void world_answer(struct fetch *f, int status, const char *body);
 void world_fail(struct fetch *f, enum fetch_error e);
 /* Answers the REGISTER that is open with a usable 201. */
