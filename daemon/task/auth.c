@@ -52,6 +52,12 @@ bool task_authorize(struct task *t, const struct task_request *request, struct i
                 .tls = request->tls,
         };
 
+        /* Lifecycle resources need a credential in both modes. [02 section 4.2] */
+        if (t->lifecycle) {
+                if (!principal_demand(c, &shown, t->env.intent, &t->principal, refusal))
+                        return false;
+                return lifecycle_allowed(&t->principal, LIFECYCLE_SUBMIT, refusal);
+        }
         if (c->node->config->auth_mode == AUTH_REQUIRED)
                 return principal_demand(c, &shown, t->env.intent, &t->principal, refusal);
         principal_resolve(c, &shown, t->env.intent, &t->principal);

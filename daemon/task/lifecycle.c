@@ -144,6 +144,12 @@ static const struct {
         [LIFECYCLE_CANCEL] = {"cancel", SCOPE_CANCEL},
 };
 
+bool lifecycle_allowed(const struct principal *who, enum lifecycle_operation what, struct iicp_refusal *refusal) {
+        *refusal = (struct iicp_refusal){.id = who->kind == PRINCIPAL_NONE ? IICP_REFUSE_UNAUTHORIZED
+                                                                           : IICP_REFUSE_FORBIDDEN};
+        return who->kind != PRINCIPAL_NONE && who->scopes & operations[what].scope;
+}
+
 static void digest_text(struct iicp_str text, char out[17]) {
         uint8_t digest[32] = {0};
 
@@ -182,12 +188,9 @@ struct lifecycle_task *lifecycle_find(struct lifecycle *l, const struct principa
         uint8_t owner[PRINCIPAL_OWNER], key[LIFECYCLE_KEY];
         struct lifecycle_task *r = NULL;
 
-        *refusal = (struct iicp_refusal){.id = IICP_REFUSE_UNAUTHORIZED};
-        if (who->kind == PRINCIPAL_NONE)
+        if (!lifecycle_allowed(who, what, refusal))
                 return NULL;
         refusal->id = IICP_REFUSE_FORBIDDEN;
-        if (!(who->scopes & operations[what].scope))
-                return NULL;
         principal_owner(who, owner);
         if (lifecycle_key(owner, task_id, key) == 0)
                 r = lifecycle_by_id(l, key);

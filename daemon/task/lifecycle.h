@@ -48,6 +48,8 @@ struct lifecycle *lifecycle_new(struct node *node);
 struct lifecycle *lifecycle_free(struct lifecycle *l);
 
 enum lifecycle_operation { LIFECYCLE_SUBMIT, LIFECYCLE_STATUS, LIFECYCLE_OBSERVE, LIFECYCLE_CANCEL };
+/* Has this principal the scope? false: *refusal is 401 or 403. */
+bool lifecycle_allowed(const struct principal *who, enum lifecycle_operation what, struct iicp_refusal *refusal);
 /* The record, if this principal may do that with it: the owner, or the operator (which leaves an audit
  * line). NULL: *refusal says why; a task of somebody else is unknown_task. */
 struct lifecycle_task *lifecycle_find(struct lifecycle *l, const struct principal *who, struct iicp_str task_id,

@@ -311,6 +311,19 @@ static void LIFECYCLE_IDENTITY_02_LIFECYCLE_IDENTITY_04_LIFECYCLE_IDENTITY_05_LI
         failed(t, IICP_REFUSE_BACKEND);
 }
 
+static void LIFECYCLE_AUTH_08_LIFECYCLE_IDENTITY_03_scope_of_submit(void **state) {
+        struct principal reader = principal("r", SCOPE_STATUS | SCOPE_OBSERVE), none = {.kind = PRINCIPAL_NONE},
+                         writer = principal("w", SCOPE_SUBMIT);
+        struct iicp_refusal refusal;
+
+        (void) state;
+        assert_false(lifecycle_allowed(&reader, LIFECYCLE_SUBMIT, &refusal));
+        assert_int_equal(refusal.id, IICP_REFUSE_FORBIDDEN);
+        assert_false(lifecycle_allowed(&none, LIFECYCLE_SUBMIT, &refusal));
+        assert_int_equal(refusal.id, IICP_REFUSE_UNAUTHORIZED);
+        assert_true(lifecycle_allowed(&writer, LIFECYCLE_SUBMIT, &refusal));
+}
+
 /* ---- events ---- */
 
 static void IICPD_02_79_events_carry_both_words(void **state) {
@@ -643,6 +656,7 @@ int main(void) {
                 T(digest_does_not_depend_on_the_writing),
                 T(LIFECYCLE_AUTH_04_LIFECYCLE_AUTH_05_LIFECYCLE_AUTH_06_LIFECYCLE_AUTH_07_owner_and_others),
                 T(LIFECYCLE_IDENTITY_02_LIFECYCLE_IDENTITY_04_LIFECYCLE_IDENTITY_05_LIFECYCLE_IDENTITY_07_scopes),
+                T(LIFECYCLE_AUTH_08_LIFECYCLE_IDENTITY_03_scope_of_submit),
                 T(IICPD_02_79_events_carry_both_words),
                 T(SERVICE_LIFECYCLE_01_SERVICE_LIFECYCLE_06_one_terminal_event),
                 T(SERVICE_LIFECYCLE_05_cancelled_is_the_end),
