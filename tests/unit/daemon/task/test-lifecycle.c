@@ -33,7 +33,7 @@ static int setup(void **state) {
         (void) state;
         memset(&w, 0, sizeof w);
         w.now_ms = 1000;
-        w.clock = (struct clock){mono_us, wall_s, NULL};
+        w.clock = (struct clock){.mono_us = mono_us, .wall_s = wall_s};
         w.node.clock = &w.clock;
         w.node.config = &w.config;
         w.node.loop = loop_new();
