@@ -233,9 +233,9 @@ static const char *check_member(const struct iicp_intent *intent, const struct i
 
         if (json_name_is(name, "model")) {
                 p->model = v->type == IICP_JSON_STRING && v->text.n > 0 ? *v : (struct iicp_json){};
-        } else if (json_name_is(name, "max_tokens")) {
-                if (generates && !json_take_count(v, &p->max_tokens))
-                        return "payload.max_tokens";
+        } else if (payload_is_limit(name)) {
+                if (generates)
+                        return payload_take_limit(name, v, p);
         } else if (json_name_is(name, "temperature")) {
                 if (generates && !in_range(v, CHAT_TEMPERATURE_MAX))
                         return "payload.temperature";
@@ -304,7 +304,7 @@ bool payload_drops(const struct iicp_json *name, const struct iicp_json *value) 
                 if (iicp_json_is(&first, "_"))
                         return true;
         }
-        return json_name_is(name, "model") || json_name_is(name, "max_tokens") ||
+        return json_name_is(name, "model") || payload_is_limit(name) ||
                json_name_is(name, "stream") || json_name_is(name, "stream_options");
 }
 

@@ -261,8 +261,8 @@ bool schema_check(const struct iicp_intent *intent, const struct iicp_json *payl
                         p.model = value;
                 else if (!m && s->closed && !payload_drops(&name, &value))
                         return refuse(refusal, "payload");
-                else if (s->closed && json_name_is(&name, "max_tokens") && !json_take_count(&value, &p.max_tokens))
-                        return refuse(refusal, "payload.max_tokens");
+                else if (s->closed && payload_is_limit(&name) && (fault = payload_take_limit(&name, &value, &p)))
+                        return refuse(refusal, fault);
         }
         fault = missing(s, intent, payload);
         if (fault)

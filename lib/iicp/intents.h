@@ -75,7 +75,7 @@ IICP_API bool iicp_payload_check(const struct iicp_intent *intent, const struct 
                                  unsigned flags, struct iicp_payload *ret, struct iicp_refusal *refusal);
 
 /* The backend's request body: members whose value is null, members starting with '_', stream,
- * stream_options, model and max_tokens are dropped, the given ones set, `developer` becomes
+ * stream_options, model and token limits of any name are dropped, the given ones set, `developer` becomes
  * `system`, a `stop` string becomes an array; all else is copied byte for byte.
  * model absent: none is sent; max_tokens 0: none is sent; stream adds "stream":true and
  * "stream_options":{"include_usage":true}. */

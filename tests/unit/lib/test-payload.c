@@ -213,6 +213,31 @@ static void facts_for_the_backend(void **state) {
         assert_false(p.has_n || p.has_logprobs || p.has_tools);
 }
 
+static int64_t limit_of(const char *urn, const char *text) {
+        struct iicp_refusal refusal;
+        struct iicp_payload p;
+
+        assert_true(check_text(iicp_intent_find(iicp_str(urn)), iicp_str(text), 0, &p, &refusal));
+        return p.max_tokens;
+}
+
+static void IICPD_02_62_a_limit_counts_under_any_name(void **state) {
+        (void) state;
+        assert_int_equal(limit_of(IICP_URN_CHAT, "{" MESSAGES ",\"max_completion_tokens\":70,\"max_tokens\":9}"), 9);
+        assert_int_equal(limit_of(IICP_URN_CHAT, "{\"max_tokens\":90,\"n_predict\":7," MESSAGES "}"), 7);
+        assert_int_equal(limit_of(IICP_URN_COMPLETION, "{\"prompt\":\"x\",\"max_new_tokens\":5}"), 5);
+        assert_int_equal(limit_of(IICP_URN_COMPLETION, "{\"prompt\":\"x\",\"max_output_tokens\":5,\"num_predict\":6}"), 5);
+        /* -1 is "as many as it likes" there: nothing was given */
+        assert_int_equal(limit_of(IICP_URN_CHAT, "{" MESSAGES ",\"n_predict\":-1}"), 0);
+        assert_int_equal(limit_of(IICP_URN_CHAT, "{" MESSAGES ",\"n_predict\":-99999999999999999999}"), 0);
+        refuses(IICP_URN_CHAT, "{" MESSAGES ",\"max_completion_tokens\":0}", "payload.max_completion_tokens");
+        refuses(IICP_URN_CHAT, "{" MESSAGES ",\"n_predict\":\"1\"}", "payload.n_predict");
+        refuses(IICP_URN_CHAT, "{" MESSAGES ",\"max_new_toke\\u006es\":1.5}", "payload.max_new_tokens");
+        rewrites(IICP_URN_CHAT,
+                 "{" MESSAGES ",\"max_completion_tokens\":70,\"n_predict\":-1,\"num_predic\\u0074\":3,\"max_x\":1,\"n_probs\":2}",
+                 "{\"model\":\"m\"," MESSAGES ",\"max_x\":1,\"n_probs\":2}");
+}
+
 static void IICPD_02_59_forwarded_body(void **state) {
         (void) state;
         rewrites(IICP_URN_CHAT,
@@ -347,6 +372,7 @@ int main(void) {
                 cmocka_unit_test(IICPD_02_57_completion_and_embedding),
                 cmocka_unit_test(media_parts_carry_their_data),
                 cmocka_unit_test(facts_for_the_backend),
+                cmocka_unit_test(IICPD_02_62_a_limit_counts_under_any_name),
                 cmocka_unit_test(IICPD_02_59_forwarded_body),
                 cmocka_unit_test(IICPD_02_59_backend_mapping_vectors),
                 cmocka_unit_test(IICPD_02_61_models_match_up_to_the_tag),
