@@ -23,7 +23,7 @@ static void value_reset(const struct config_key *k, struct config *c, struct con
                 value_parse(k, k->initial, place, c, &f);
         else if (k->kind == KIND_NUMBER)
                 *(unsigned *) place = 0;
-        else if (k->kind == KIND_DURATION)
+        else if (k->kind == KIND_DURATION || k->kind == KIND_SIZE)
                 *(uint64_t *) place = 0;
 }
 

@@ -48,6 +48,7 @@ struct config_origin;
 enum config_supervised { SUPERVISED_NO, SUPERVISED_YES, SUPERVISED_AUTO /* NOTIFY_SOCKET is set */ };
 enum config_pricing { PRICING_PER_TOKEN, PRICING_PER_REQUEST, PRICING_FLAT };
 enum config_auth_mode { AUTH_OPEN, AUTH_REQUIRED };
+enum config_native { NATIVE_OFF, NATIVE_TLS_ONLY, NATIVE_PLAINTEXT };
 
 struct config {
         /* node */
@@ -70,6 +71,12 @@ struct config {
         unsigned listen_port;
         bool listen_port_strict; /* after the rule for public_endpoint */
         unsigned max_connections, max_per_source; /* 0 = auto */
+        struct secret tls_cert, tls_key;
+        int native;          /* enum config_native */
+        unsigned native_port; /* 0 = none */
+        bool native_strict, native_gzip;
+        uint64_t native_max_frame, native_max_message, native_max_buffered;
+        unsigned max_native, max_native_per_source, max_native_new; /* 0 = auto */
         char **trusted_proxies;
         /* backends */
         struct config_backend backends[CONFIG_BACKENDS_MAX];

@@ -17,6 +17,8 @@ static void type_of(const struct config_key *k, struct iicp_buf *out) {
                 iicp_buf_printf(out, "%s%s%s", k->type, range.n ? ", " : "", iicp_buf_str(&range).p);
         else if (k->kind == KIND_DURATION)
                 iicp_buf_printf(out, "duration, %s", iicp_buf_str(&range).p);
+        else if (k->kind == KIND_SIZE)
+                iicp_buf_printf(out, "size, %s", iicp_buf_str(&range).p);
         else
                 iicp_buf_puts(out, iicp_buf_str(&range).p);
         iicp_buf_free(&range);

@@ -22,6 +22,8 @@ static const struct config_choice type_words[] = {
 static const struct config_choice tls_words[] = {{"1.2", 12}, {"1.3", 13}, {0}};
 static const struct config_choice pricing_words[] = {
         {"per_token", PRICING_PER_TOKEN}, {"per_request", PRICING_PER_REQUEST}, {"flat", PRICING_FLAT}, {0}};
+static const struct config_choice native_words[] = {
+        {"auto", NATIVE_TLS_ONLY}, {"plaintext", NATIVE_PLAINTEXT}, {"no", NATIVE_OFF}, {0}};
 static const struct config_choice auth_words[] = {{"open", AUTH_OPEN}, {"required", AUTH_REQUIRED}, {0}};
 static const struct config_choice supervised_words[] = {
         {"auto", SUPERVISED_AUTO}, {"yes", SUPERVISED_YES}, {"no", SUPERVISED_NO}, {0}};
@@ -169,6 +171,26 @@ const struct config_key config_keys[] = {
         {"listen", "port_strict", KIND_BOOL, AT(listen_port_strict), .initial = "no",
          .initial_text = "no; yes with node.public_endpoint", .live = LIVE_NO,
          .help = "A busy port fails the start, instead of trying the next 63."},
+        {"listen", "native", KIND_CHOICE, AT(native), .choices = native_words, .initial = "auto",
+         .initial_text = "auto: inside TLS only", ENV("IICP_DISABLE_NATIVE_TRANSPORT"), .environment_form = ENV_OFF,
+         .live = LIVE_NO, .help = "Native frames; plaintext: in clear too."},
+        {"listen", "native_strict", KIND_BOOL, AT(native_strict), .initial = "no", .live = LIVE_YES,
+         .help = "Native frames to the letter; refuses today's Rust peers."},
+        {"listen", "native_gzip", KIND_BOOL, AT(native_gzip), .initial = "yes", .live = LIVE_YES,
+         .help = "Agree to compressed frames."},
+        {"listen", "native_max_frame", KIND_SIZE, AT(native_max_frame), .min = 65536, .max = 16 << 20, .initial = "16MiB",
+         .live = LIVE_YES, .help = "Payload of one frame."},
+        {"listen", "native_max_message", KIND_SIZE, AT(native_max_message), .min = 16 << 20, .max = 1 << 30,
+         .initial = "16MiB", .live = LIVE_YES, .help = "One message put together from fragments."},
+        {"listen", "native_max_buffered", KIND_SIZE, AT(native_max_buffered), .min = 64 << 20, .max = 1 << 30,
+         .initial = "64MiB", .live = LIVE_YES, .help = "Fragments held for one connection."},
+        {"listen", "max_native", KIND_NUMBER, AT(max_native), .min = 1, .max = 1000000, .zero = "auto", .initial = "auto",
+         .initial_text = "auto, at least 256", .live = LIVE_YES, .help = "Native connections at once."},
+        {"listen", "max_native_per_source", KIND_NUMBER, AT(max_native_per_source), .min = 1, .max = 1000000,
+         .zero = "auto", .initial = "auto", .initial_text = "auto, at least 32", .live = LIVE_YES,
+         .help = "Native connections of one IPv4 address or IPv6 /64; never for loopback."},
+        {"listen", "max_native_new", KIND_NUMBER, AT(max_native_new), .min = 1, .max = 1000000, .zero = "auto",
+         .initial = "auto", .initial_text = "auto, at least 64", .live = LIVE_YES, .help = "Native connections before INIT."},
         {"listen", "max_connections", KIND_NUMBER, AT(max_connections), .min = 16, .max = 1000000, .zero = "auto",
          .initial = "auto", .initial_text = "auto: from the open-files limit, at least 256", .live = LIVE_YES,
          .help = "Connections at once."},
@@ -314,9 +336,7 @@ const size_t config_n_keys = ARRAY_SIZE(config_keys);
 
 const char *const config_not_built[] = {
         "directory.ticket_issuers",
-        "listen.tls_cert", "listen.tls_key", "listen.native", "listen.native_port", "listen.native_strict",
-        "listen.native_gzip", "listen.native_max_frame", "listen.native_max_message", "listen.native_max_buffered",
-        "listen.max_native", "listen.max_native_per_source", "listen.max_native_new",
+        "listen.tls_cert", "listen.tls_key", "listen.native_port",
         "tasks.dispatch_admission",
         "nat.auto", "nat.map", "nat.protocols", "nat.dual_stack", "nat.fallback",
         "nat.advertise_unverified_ipv6", "nat.declare_verified_ipv6", "nat.probe_url", "nat.echo_url", "nat.ptr_hint",
@@ -361,7 +381,6 @@ const struct config_foreign_name config_foreign_names[] = {
         {"IICP_PROXY_CIP_*", FOREIGN_WARNED, "what it belongs to is not built"},
         {"IICP_MCP_*", FOREIGN_WARNED, "what it belongs to is not built"},
         /* keys of the contract that have no effect in this build */
-        {"IICP_DISABLE_NATIVE_TRANSPORT", FOREIGN_IGNORED, LATER}, 
         {"IICP_AUTO_DETECT_NAT", FOREIGN_NOT_BUILT, LATER}, {"IICP_SKIP_UPNP", FOREIGN_IGNORED, LATER},
         {"IICP_EXTERNAL_IP_PROBE_URL", FOREIGN_NOT_BUILT, LATER}, {"IICP_TUNNEL", FOREIGN_NOT_BUILT, LATER},
         {"IICP_TUNNEL_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_RELAY_*", FOREIGN_NOT_BUILT, LATER},

@@ -14,6 +14,7 @@ enum config_kind {
         KIND_BOOL,     /* bool */
         KIND_NUMBER,   /* unsigned */
         KIND_DURATION, /* uint64_t, milliseconds */
+        KIND_SIZE,     /* uint64_t, bytes */
         KIND_CHOICE,   /* int */
         KIND_SECRET,   /* struct secret */
         KIND_WINDOWS,  /* the windows of struct config; may repeat */
@@ -23,6 +24,7 @@ enum config_live { LIVE_NO, LIVE_YES, LIVE_REGISTERS };
 
 /* How an environment value is spelled, where that is not as in the file. */
 enum config_env_form { ENV_AS_FILE, ENV_INVERTED /* 1 = no */, ENV_SWITCH /* 0 = no, 1 = auto */,
+                       ENV_OFF /* 1 = no, 0 = auto */,
                        ENV_YES_NO, ENV_MS };
 
 struct config_choice {
@@ -108,6 +110,7 @@ void value_range(const struct config_key *k, struct iicp_buf *out);
 /* SDK spelling of an environment value into that of the file; false if it has none. */
 bool value_from_environment(const struct config_key *k, const char *text, struct iicp_buf *out);
 void duration_print(uint64_t ms, struct iicp_buf *out);
+void size_print(uint64_t bytes, struct iicp_buf *out);
 
 /* Secrets (config_secret.c). Returns false with a text that names the reference, never the value. */
 bool secret_ref_valid(const char *ref);

@@ -69,6 +69,19 @@ void duration_print(uint64_t ms, struct iicp_buf *out) {
         }
 }
 
+static const struct {
+        const char *name;
+        unsigned shift;
+} size_units[] = {{"GiB", 30}, {"MiB", 20}, {"KiB", 10}, {"B", 0}};
+
+void size_print(uint64_t bytes, struct iicp_buf *out) {
+        size_t i = 0;
+
+        while (i + 1 < ARRAY_SIZE(size_units) && (bytes & ((1ULL << size_units[i].shift) - 1) || bytes == 0))
+                i++;
+        iicp_buf_printf(out, "%llu%s", (unsigned long long) (bytes >> size_units[i].shift), size_units[i].name);
+}
+
 void value_range(const struct config_key *k, struct iicp_buf *out) {
         if (k->kind == KIND_BOOL)
                 iicp_buf_puts(out, "yes/no");
@@ -82,6 +95,11 @@ void value_range(const struct config_key *k, struct iicp_buf *out) {
                 duration_print(k->min, out);
                 iicp_buf_puts(out, "-");
                 duration_print(k->max, out);
+        }
+        if (k->kind == KIND_SIZE) {
+                size_print(k->min, out);
+                iicp_buf_puts(out, "-");
+                size_print(k->max, out);
         }
         for (const struct config_choice *c = k->choices; k->kind == KIND_CHOICE && c->word; c++)
                 iicp_buf_printf(out, "%s%s", out->n ? "/" : "", c->word);
@@ -176,6 +194,30 @@ static bool parse_duration(const struct config_key *k, const char *text, uint64_
         }
         *place = v;
         return true;
+}
+
+static bool parse_size(const struct config_key *k, const char *text, uint64_t *place, struct config_fault *f) {
+        const char *p = text;
+        uint64_t v;
+
+        if (read_digits(&p, &v)) {
+                p += strspn(p, " ");
+                for (size_t i = 0; i < ARRAY_SIZE(size_units); i++) {
+                        if (strcmp(p, size_units[i].name) != 0)
+                                continue;
+                        if (v > UINT64_MAX >> size_units[i].shift || v << size_units[i].shift < k->min ||
+                            v << size_units[i].shift > k->max) {
+                                fault_range(f, k, text);
+                                return false;
+                        }
+                        *place = v << size_units[i].shift;
+                        return true;
+                }
+        }
+        fault_whole(f, text);
+        snprintf(f->text, sizeof f->text, "'%.40s' is not a size", text);
+        snprintf(f->hint, sizeof f->hint, "write it like 64KiB or 16MiB");
+        return false;
 }
 
 static bool parse_choice(const struct config_key *k, const char *text, int *place, struct config_fault *f) {
@@ -336,6 +378,7 @@ bool value_parse(const struct config_key *k, const char *text, void *place, stru
         case KIND_BOOL: return parse_bool(text, place, f);
         case KIND_NUMBER: return parse_number(k, text, place, f);
         case KIND_DURATION: return parse_duration(k, text, place, f);
+        case KIND_SIZE: return parse_size(k, text, place, f);
         case KIND_CHOICE: return parse_choice(k, text, place, f);
         case KIND_SECRET: return parse_secret(k, text, place, f);
         case KIND_WINDOWS: return parse_window(text, c, f);
@@ -365,6 +408,9 @@ void value_print(const struct config_key *k, const void *place, const struct con
                 break;
         case KIND_DURATION:
                 duration_print(*(const uint64_t *) place, out);
+                break;
+        case KIND_SIZE:
+                size_print(*(const uint64_t *) place, out);
                 break;
         case KIND_CHOICE:
                 for (const struct config_choice *ch = k->choices; ch->word; ch++)
@@ -400,6 +446,7 @@ void value_clear(const struct config_key *k, void *place) {
         case KIND_BOOL:
         case KIND_NUMBER:
         case KIND_DURATION:
+        case KIND_SIZE:
         case KIND_CHOICE:
         case KIND_WINDOWS:
                 break;
@@ -440,6 +487,7 @@ int value_copy(const struct config_key *k, const void *from, void *to) {
                 *(unsigned *) to = *(const unsigned *) from;
                 return 0;
         case KIND_DURATION:
+        case KIND_SIZE:
                 *(uint64_t *) to = *(const uint64_t *) from;
                 return 0;
         case KIND_CHOICE:
@@ -473,6 +521,10 @@ bool value_from_environment(const struct config_key *k, const char *text, struct
 
         if (k->environment_form == ENV_SWITCH) {
                 iicp_buf_puts(out, yes < 0 ? text : yes ? "auto" : "no");
+                return true;
+        }
+        if (k->environment_form == ENV_OFF) {
+                iicp_buf_puts(out, yes < 0 ? text : yes ? "no" : "auto");
                 return true;
         }
         if (k->kind == KIND_BOOL || k->environment_form == ENV_YES_NO) {

@@ -2,6 +2,7 @@
 #include "build-config.h"
 
 #include "door_http.h"
+#include "door_native.h"
 #include "listener.h"
 #include "node.h"
 #include "policy.h"
@@ -124,6 +125,9 @@ void metrics_node_gauges(void *arg, struct iicp_buf *out) {
                 gauge(out, "iicp_max_connections", "Limit of connections of the task port.",
                       listener_max_connections(n->listener));
         }
+        if (n->native)
+                gauge(out, "iicp_native_connections", "Open connections that speak native frames.",
+                      door_native_connections(n->native));
         iicp_buf_puts(out, "# HELP iicp_build_info Release.\n# TYPE iicp_build_info gauge\n"
                            "iicp_build_info{version=\"" PACKAGE_VERSION "\"} 1\n");
         iicp_buf_printf(out, "# HELP process_start_time_seconds Start of the process, epoch seconds.\n"

@@ -2,6 +2,7 @@
 #include "listener.h"
 
 #include "door_http.h"
+#include "door_native.h"
 #include "log.h"
 #include "node.h"
 #include "peer.h"
@@ -9,9 +10,11 @@
 #include "util.h"
 
 #include <errno.h>
+#include <event2/bufferevent.h>
 #include <fcntl.h>
 #include <iicp/endpoint.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -176,6 +179,33 @@ static void conn_to_door(struct conn *c) {
                 conn_forget(c);
 }
 
+static void conn_to_native(struct conn *c) {
+        struct node *node = c->l->node;
+        const struct sockaddr *peer = (const struct sockaddr *) &c->peer;
+        socklen_t n = c->peer.sin6_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof c->peer;
+        struct bufferevent *bev;
+        int one = 1;
+
+        if (node->config->native != NATIVE_PLAINTEXT || !door_native_admits(node->native, peer)) {
+                conn_close(c);
+                return;
+        }
+        if (c->ev)
+                event_free(TAKE_PTR(c->ev));
+        silent_remove(c);
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+        bev = bufferevent_socket_new(loop_base(node->loop), c->fd, BEV_OPT_CLOSE_ON_FREE);
+        if (!bev) {
+                conn_close(c);
+                return;
+        }
+        c->where = CONN_AT_DOOR;
+        if (door_native_add(node->native, bev, c->fd, peer, n, c->since_ms, false) < 0)
+                conn_forget(c);
+}
+
 /* Looks at what has come. False: nothing to decide on yet. The bytes stay in the socket. */
 static bool conn_look(struct conn *c, bool ended) {
         char b[PEEK_BYTES];
@@ -192,8 +222,7 @@ static bool conn_look(struct conn *c, bool ended) {
                 conn_to_door(c);
                 return true;
         case PEEK_NATIVE:
-                /* Not served by this build: closed without a byte. */
-                conn_close(c);
+                conn_to_native(c);
                 return true;
         case PEEK_MORE:
                 break;

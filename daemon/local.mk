@@ -18,6 +18,7 @@ daemon_iicpd_LDADD = daemon/libiicpd.la
 
 include daemon/skeleton.mk
 include daemon/doors.mk
+include daemon/native.mk
 include daemon/fetch.mk
 include daemon/state.mk
 include daemon/trust.mk

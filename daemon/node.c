@@ -5,6 +5,7 @@
 #include "control/control.h"
 #include "directory/key.h"
 #include "door_http.h"
+#include "door_native.h"
 #include "listener.h"
 #include "log.h"
 #include "node_life.h"
@@ -169,6 +170,8 @@ static int start_rooms(struct node *n) {
                 return start_failed("no memory for the encryption keys");
         if (door_http_new(n, &n->http) < 0)
                 return start_failed("the HTTP door does not open");
+        if (door_native_new(n, &n->native) < 0)
+                return start_failed("no memory");
         return 0;
 }
 
@@ -187,6 +190,9 @@ static void say_started(const struct node *n) {
         else if (!c->caller_tokens.ref)
                 log_warn("auth_no_callers", "auth.mode=required without auth.caller_tokens: only this node's own token "
                          "opens it, so no consumer will");
+        if (c->native == NATIVE_PLAINTEXT)
+                log_warn("native_plaintext", "port %u serves native frames in clear (listen.native=plaintext): they can be read on the way",
+                         listener_port(n->listener));
         if (!listener_loopback_only(n->listener))
                 log_warn("plain_listener", "port %u is plain HTTP%s: unencrypted tasks can be read on the way; "
                          "see encryption in iicp.conf(5)", listener_port(n->listener),
@@ -242,6 +248,7 @@ void node_finish(struct node *n) {
         n->directory = directory_free(n->directory);
         n->listener = listener_free(n->listener);
         n->http = door_http_free(n->http);
+        n->native = door_native_free(n->native);
         n->corridor = corridor_free(n->corridor);
         n->spans = spans_free(n->spans);
         n->backends = backends_free(n->backends);

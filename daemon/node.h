@@ -18,6 +18,7 @@
 
 struct listener;
 struct door_http;
+struct door_native;
 struct control;
 struct notify;
 struct rotation;
@@ -49,6 +50,7 @@ struct node {
         struct backends *backends;
         struct corridor *corridor;
         struct door_http *http;
+        struct door_native *native;
         struct listener *listener;
         struct directory *directory;
         struct directory_keys *keys;  /* by which consumer tokens are verified */
@@ -95,5 +97,7 @@ void node_name_intents(const struct node *n);
 const char *node_endpoint(const struct node *n, const char **ret_why);
 /* The directory could not use it: for 300 s another one is preferred. True: there is another. */
 bool node_endpoint_dead(struct node *n, const char *endpoint);
+/* Where native frames are served at that endpoint; false: they are not. [01 section 2.2] */
+bool node_transport_endpoint(const struct node *n, char out[256]);
 
 #endif

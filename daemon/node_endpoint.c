@@ -154,3 +154,14 @@ const char *node_endpoint(const struct node *n, const char **ret_why) {
                 *ret_why = n->endpoint_why;
         return n->endpoint[0] ? n->endpoint : NULL;
 }
+
+/* An https endpoint that somebody else terminates passes no frames on. */
+bool node_transport_endpoint(const struct node *n, char out[256]) {
+        char origin[256];
+        struct iicp_url url;
+
+        if (n->config->native != NATIVE_PLAINTEXT || !n->endpoint[0] || iicp_url_parse(iicp_str(n->endpoint), &url) < 0 ||
+            url.https || iicp_url_origin(&url, origin, sizeof origin) < 0)
+                return false;
+        return snprintf(out, 256, "iicp%s", strchr(origin, ':')) < 256;
+}

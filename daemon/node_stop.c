@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/control.h"
 #include "door_http.h"
+#include "door_native.h"
 #include "listener.h"
 #include "log.h"
 #include "node_life.h"
@@ -50,6 +51,7 @@ static void stop_advance(struct node_life *life) {
         life->began_ms = clock_mono_ms(n->clock);
         timer_clear(&life->drain);
         listener_stop(n->listener);
+        door_native_stop(n->native);
         timer_set_ms(&life->flush, 0);
 }
 

@@ -2,6 +2,7 @@
 #include "control/control.h"
 
 #include "build-config.h"
+#include "door_native.h"
 #include "health.h"
 #include "listener.h"
 #include "node.h"
@@ -109,10 +110,16 @@ static void node_json(struct node *n, struct iicp_buf *out) {
 
 static void route_json(struct node *n, struct iicp_buf *out) {
         const char *why = NULL, *endpoint = node_endpoint(n, &why);
+        char transport[256];
 
         iicp_buf_puts(out, "\"route\":{\"endpoint\":");
         if (endpoint)
                 iicp_buf_json_str(out, iicp_str(endpoint));
+        else
+                iicp_buf_puts(out, "null");
+        iicp_buf_puts(out, ",\"transport_endpoint\":");
+        if (node_transport_endpoint(n, transport))
+                iicp_buf_json_str(out, iicp_str(transport));
         else
                 iicp_buf_puts(out, "null");
         iicp_buf_puts(out, ",\"reason\":");
@@ -161,6 +168,8 @@ void status_json(struct node *n, struct iicp_buf *out) {
         route_json(n, out);
         iicp_buf_puts(out, ",");
         tasks_json(n, out);
+        iicp_buf_puts(out, ",\"native\":");
+        door_native_json(n->native, out);
         iicp_buf_printf(out, ",\"draining\":%s%s%s", corridor_draining(n->corridor) ? "\"" : "",
                         corridor_draining(n->corridor) ? corridor_draining(n->corridor) : "null",
                         corridor_draining(n->corridor) ? "\"" : "");

@@ -194,7 +194,8 @@ static int add_availability(json_object *body, const struct config *c) {
 }
 
 /* The four fields that a directory would otherwise keep from an older route. [04 section 2] */
-static int add_route(json_object *body, const char *endpoint) {
+static int add_route(json_object *body, struct node *n, const char *endpoint) {
+        char transport[256];
         struct iicp_url url;
         bool v6 = iicp_url_parse(iicp_str(endpoint), &url) == 0 && url.ipv6;
         _cleanup_json_ json_object *metadata = json_object_new_object();
@@ -204,6 +205,8 @@ static int add_route(json_object *body, const char *endpoint) {
             add_text(body, "nat_type", "unknown") < 0 ||
             add_text(body, "exposure_mode",
                      v6 ? "ipv6_direct_firewall_required" : "ipv4_public_direct") < 0)
+                return -ENOMEM;
+        if (node_transport_endpoint(n, transport) && add_text(body, "transport_endpoint", transport) < 0)
                 return -ENOMEM;
         return add(body, "transport_metadata", TAKE_PTR(metadata));
 }
@@ -241,7 +244,7 @@ static json_object *declaration(struct node *n, const char *endpoint, const char
                      n->config->region && *n->config->region ? n->config->region : "unknown") < 0 ||
             add_capabilities(o, n, models, n_models, omit, ret_carried) < 0 ||
             add_limits(o, n->config) < 0 || add_availability(o, n->config) < 0 || add_policy(o, n) < 0 ||
-            add_route(o, endpoint) < 0 ||
+            add_route(o, n, endpoint) < 0 ||
             add_software(o, n) < 0 || (!(omit & PART_CX) && add_cx_key(o, n) < 0))
                 return NULL;
         return TAKE_PTR(o);

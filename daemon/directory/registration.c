@@ -107,7 +107,8 @@ static void note_registered(struct directory *d) {
         snprintf(id->directory_base, sizeof id->directory_base, "%s",
                  d->node->config->directory_url);
         snprintf(id->registered.endpoint, sizeof id->registered.endpoint, "%s", r->endpoint);
-        id->registered.transport_endpoint[0] = '\0';
+        if (!node_transport_endpoint(d->node, id->registered.transport_endpoint))
+                id->registered.transport_endpoint[0] = '\0';
         snprintf(id->registered.capability_digest, sizeof id->registered.capability_digest, "%s",
                  r->digest);
         if (!(r->omitted & PART_CX)) {

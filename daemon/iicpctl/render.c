@@ -123,6 +123,8 @@ void render_status(const struct options *o, json_object *doc) {
                 printf("  %-10s %s\n", "route", text_of(route, "endpoint"));
         else
                 printf("  %-10s none: %s\n", "route", or_dash(text_of(route, "reason")));
+        if (text_of(route, "transport_endpoint")[0])
+                printf("  %-10s %s\n", "frames", text_of(route, "transport_endpoint"));
         printf("  %-10s %s%s%s\n", "directory", text_of(directory, "state"),
                text_of(directory, "why")[0] ? ": " : "", text_of(directory, "why"));
         recovery_line(get(directory, "recovery"));

@@ -31,11 +31,11 @@ static bool within_rates(struct task *t, const struct task_request *request, str
 
 /* Step 5, and of encryption the rules that need no key: 05 section 3.6, steps 1 and 2, and what a
  * task in clear may not ask for. A missing payload is judged after the demand for encryption. */
-static bool envelope_ok(struct task *t, struct iicp_refusal *refusal) {
+static bool envelope_ok(struct task *t, bool any_id, struct iicp_refusal *refusal) {
         const struct config *conf = t->corridor->node->config;
         struct iicp_envelope *e = &t->env;
         bool has_conf = e->m_iicp_conf.type != IICP_JSON_NONE && e->m_iicp_conf.type != IICP_JSON_NULL;
-        bool valid = iicp_envelope_check(e, conf->require_uuid ? 0 : IICP_ENVELOPE_ANY_ID, refusal);
+        bool valid = iicp_envelope_check(e, conf->require_uuid && !any_id ? 0 : IICP_ENVELOPE_ANY_ID, refusal);
         bool no_payload = !valid && refusal->field && strcmp(refusal->field, "payload") == 0;
 
         if (!valid && !no_payload)
@@ -150,7 +150,7 @@ bool task_admit(struct task *t, const struct task_request *request, struct iicp_
                 return false;
         if (iicp_envelope_parse((struct iicp_str){t->body, t->n_body}, &t->env) < 0)
                 return refuse(refusal, IICP_REFUSE_INVALID_HTTP_BODY);
-        if (!task_authorize(t, request, refusal) || !envelope_ok(t, refusal))
+        if (!task_authorize(t, request, refusal) || !envelope_ok(t, request->any_id, refusal))
                 return false;
         task_profiles_note(t);
         if (t->env.timeout_ms > 0)

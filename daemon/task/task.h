@@ -42,6 +42,7 @@ struct task_request {
         struct iicp_str traceparent, tracestate, trace_id;
         bool require_e2e;                  /* X-IICP-Require-E2E: 1 */
         bool tls;                          /* the caller's connection was encrypted */
+        bool any_id;                       /* the task id need be no UUID, whatever the configuration says */
         const char *door;                  /* "http", "native", "relay": for status and log */
         bool lifecycle;                    /* a submit of the service-lifecycle profile, see lifecycle.h */
         bool whole;                        /* of it: no partial events where the answer is encrypted; the

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Native frames on the task port of the running daemon: the vectors byte by byte, tasks, caps, ends."""
+
+import contextlib
+import gzip
+import json
+import re
+import socket
+import time
+import uuid
+
+import pytest
+
+from conftest import TREE, free_port, wait_until
+from native import (ACK, CALL, CHAT, CLOSE, DISCOVER, INIT, PING, PONG, RESPONSE, Native, call_of, closed_with, dumps,
+                    frame, loads)
+
+VECTORS = TREE / "tests" / "vectors" / "framing"
+MALFORMED = json.loads((VECTORS / "frames-malformed.json").read_text())
+OURS = {1: 1, 2: 1, 5: [], 6: ["gzip"], 7: 16777216}
+
+
+@pytest.fixture
+def native(node_factory, backend):
+    return node_factory(backend=backend, node__id="node-a", listen__native="plaintext")
+
+
+def made(case):
+    if "recipe" not in case:
+        return b"".join(map(bytes.fromhex, case["send_hex"]))
+    n = case["id"]
+    if "52" in n:
+        return frame(CALL, gzip.compress(bytes(33554433), 9), 1)
+    if "53" in n:
+        return frame(CALL, b"\x1f\x8b" + bytes(1048575), 1)[:12]
+    return b""
+
+
+def play(node, case):
+    """Sends what the case says and compares with the exact bytes that it expects."""
+    expect = case["expect"]
+    with Native(node, bytes.fromhex(MALFORMED["handshake"]["init_hex"])[12:] if case["handshake_first"] else None,
+                timeout=60) as c:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            c.raw(made(case))
+        if expect["connection"] == "closed":
+            assert c.rest().hex() == expect["reply_hex"], case["id"]
+            return
+        wanted = bytes.fromhex(expect["reply_hex"])
+        assert c.exactly(len(wanted)) == wanted, case["id"]
+        c.send(PING, {1: b"alive"})
+        assert c.read() == (PONG, {1: b"alive"}), case["id"]
+
+
+def cases(mode):
+    return [c for c in MALFORMED["cases"] if c["role_under_test"] == "server" and c["mode"] in ("both", mode)
+            and "expect_after_seconds" not in c]
+
+
+def test_IICPD_03_33_IICPD_03_11_malformed_frames_of_the_table(native):
+    # on the shared port other first bytes are HTTP
+    wanted = [c for c in cases("compat") if c["id"] != "MAL-01-bad-magic"]
+    assert len(wanted) > 50
+    for case in wanted:
+        play(native, case)
+    assert native.status()["native"]["protocol_errors"] == sum(
+        "close_key1" in c["expect"] or "magic" in c["id"] for c in wanted)
+
+
+def test_IICPD_03_16_strict_receiver(node_factory, backend):
+    node = node_factory(backend=backend, node__id="node-a", listen__native="plaintext", listen__native_strict="yes")
+    for case in [c for c in cases("strict") if c["mode"] == "strict" or "PING" in c["id"]]:
+        play(node, case)
+    with Native(node, None) as c:
+        c.send(INIT)
+        assert closed_with(c.rest()) == "invalid_payload"
+
+
+def test_IICPD_03_33_one_warn_line_without_payload(native):
+    with Native(native) as c:
+        c.send(CALL, {2: "secret-session", 3: 7, 5: b"secret-payload"})
+        assert closed_with(c.rest()) == "invalid_payload"
+    native.await_log(r"warn native_fault native connection of 127\.0\.0\.1 closed: invalid_payload, frame type 0x05")
+    assert "secret" not in native.log_text()
+
+
+def test_IICPD_03_29_version_negotiation(native):
+    for case in json.loads((VECTORS / "version-negotiation.json").read_text())["cases"]:
+        wanted = bytes.fromhex(case["reply_hex"])
+        with Native(native, None) as c:
+            c.raw(bytes.fromhex(case["init_hex"]))
+            assert c.exactly(len(wanted)) == wanted, case["id"]
+
+
+def test_FRAME_INIT_01_init_is_answered(native):
+    for init in (b"\xa1\x01\x01", b"", dumps(OURS)):
+        with Native(native, init) as c:
+            assert c.ack[1] == 1 and c.ack[2] == "node-a" and c.ack[3] == []
+            assert (c.ack.get(4) == "gzip") == (init == dumps(OURS))
+
+
+def test_FRAME_PING_01_pong_mirrors_before_init_too(native):
+    with Native(native, None) as c:
+        for sent in (b"", dumps({}), dumps({1: b""}), dumps({1: bytes(64)})):
+            c.send(PING, sent)
+            assert c.wire() == frame(PONG, sent)
+
+
+def test_IICPD_03_37_calls_of_shipped_clients(native):
+    """What both SDKs send, in their key orders; sessions repeat."""
+    for wire in ("VAL-CALL-01", "VAL-CALL-05", "VAL-CALL-01"):
+        f = next(x for x in json.loads((VECTORS / "frames-valid.json").read_text())["frames"] if x["id"] == wire)
+        with Native(native) as c:
+            c.raw(bytes.fromhex(f["hex"]))
+            kind, m = c.read()
+            assert kind == RESPONSE and 100 not in m and m[2] == "call-1" and 15 not in m, m
+            assert loads(m[5])["choices"][0]["message"]["content"]
+    with Native(native) as c:
+        unsorted = b"\xa4\x02" + dumps("call-1") + b"\x03" + dumps(CHAT) + b"\x0f" + dumps("call-9") + b"\x05" + dumps(
+            b'{"messages":[{"role":"user","content":"hi"}]}')
+        c.send(CALL, unsorted)
+        _, m = c.read()
+        assert m[15] == "call-9" and m[4] == "success"
+
+
+def test_IICPD_03_24_both_key_sets_of_a_response(native):
+    with Native(native) as c:
+        call_id, trace = str(uuid.uuid4()), bytes(range(16))
+        m = c.call(k1=1, k2=str(uuid.uuid4()), k13=trace, k15=call_id)
+        assert m[1] == 1 and m[3] == m[15] == call_id and m[4] == "success" and m[9] == trace
+        assert m[11] == "node-a" and m[12] is True and m[7] >= 0 and m[8] >= 0
+        assert isinstance(m[5], bytes) and 13 not in m and 100 not in m
+        m = c.call(k15=call_id)  # a repetition
+        assert m[4] == "error" and m[100] == 409 and m[6][1] == "conflict" and m[101].startswith("IICP-E010: ")
+        assert 5 not in m and m[6][2] == m[101].split(": ", 1)[1]
+
+
+def test_IICPD_03_20_IICPD_02_41_same_admission_as_http(node_factory, backend):
+    node = node_factory(backend=backend, listen__native="plaintext", limits__max_concurrent=1)
+    bad = [({"k3": "urn:iicp:intent:tool:run:v1"}, 403), ({"k3": "no urn"}, 422), ({"k3": CHAT + "+x"}, 422)]
+    with Native(node) as c:
+        for keys, status in bad:
+            m = c.call(**keys)
+            body = {"task_id": str(uuid.uuid4()), "intent": keys["k3"], "payload": {"messages": []}}
+            http = node.post("/v1/task", body)
+            assert m[100] == http.status == status and m[6][1] == http.json()["error"]["code"], m
+        m = c.call(b'{"messages":[{"role":"user","content":"x"}],"model":"nobody"}')
+        assert m[100] == 404 and m[101].startswith("IICP-E029: ")
+        assert node.control("/v1/drain", "POST", {}).status == 200
+        assert c.call()[100] == 503
+    assert node.metric("iicp_tasks_rejected_total", code="IICP-E024") == 1
+
+
+def test_IICPD_03_19_keys_of_a_call(native):
+    with Native(native) as c:
+        assert c.call(k4="somebody-else")[100] == 422
+        assert c.call(k4="node-a")[4] == "success"
+        assert c.call(k21=["vision"])[100] == 422
+        assert c.call(k21=[CHAT])[4] == "success"
+        assert c.call(k24=str(uuid.uuid4()))[100] == 422  # without key 15
+        assert c.call(k6=3600, k17=5, k18="interactive", k7=3)[4] == "success"
+        c.send(CALL, call_of(k3=None))
+        assert closed_with(c.rest()) == "invalid_payload"
+
+
+def test_IICPD_03_21_key_5(native):
+    ok = {"messages": [{"role": "user", "content": "hi"}]}
+    with Native(native) as c:
+        for payload in (json.dumps(ok).encode(), dumps(ok), ok):
+            assert c.call(payload)[4] == "success"
+        for payload in (b"", b"\xff", b"[]", b'"x"', b"{", dumps([1]), b'{"messages":[]}x'):
+            m = c.call(payload)
+            assert m[100] == 422 and m[6][1] == "validation_error", payload
+        assert c.call(bytes(1048577))[100] == 413
+
+
+def test_IICPD_05_14_integer_keyed_envelope_is_refused(native):
+    with Native(native) as c:
+        m = c.call(dumps({1: 1, 2: bytes(8), 3: bytes(32), 4: bytes(40), 5: bytes(12)}))
+        assert m[100] == 422 and m[6][1] == "IICP-E050"
+
+
+def test_IICPD_03_13_both_readings_of_compressed(native):
+    plain = dumps(call_of())
+    with Native(native) as c:
+        c.send(CALL, gzip.compress(plain), 1)
+        assert c.read()[1][4] == "success"
+        c.send(CALL, call_of(gzip.compress(call_of()[5])), 1)
+        assert c.read()[1][4] == "success"
+        assert c.flags == 0  # not agreed
+        # twice packed is not unpacked twice
+        c.send(CALL, gzip.compress(dumps(call_of(gzip.compress(call_of()[5])))), 1)
+        assert c.read()[1][100] == 422
+
+
+def test_IICPD_03_13_IICPD_03_15_compressed_and_fragmented_only_when_agreed(node_factory, backend):
+    node = node_factory(backend=backend, listen__native="plaintext")
+    long = json.dumps({"messages": [{"role": "user", "content": "echo " + "word " * 40}]}).encode()
+    with Native(node, dumps(OURS)) as c:
+        c.send(CALL, call_of(long, k13=bytes(16)))
+        b = c.wire()
+        if b[6] & 1:
+            assert loads(gzip.decompress(b[12:]))[4] == "success"
+        else:
+            assert len(b) < 12 + 1024
+    with Native(node, dumps({1: 1, 2: 1, 5: []})) as c:
+        c.send(CALL, call_of(long))
+        assert c.wire()[6] == 0
+
+
+def test_IICPD_03_14_fragments_of_a_call(native):
+    payload = dumps(call_of())
+    parts = [payload[i:i + 20] for i in range(0, len(payload), 20)]
+    with Native(native) as c:
+        for i in reversed(range(len(parts))):
+            c.send(CALL, {1: "f", 2: i, 3: len(parts), 4: parts[i]}, 2)
+            if i == 3:
+                c.send(PING, {1: b"between"})
+                assert c.read() == (PONG, {1: b"between"})
+        assert c.read()[1][4] == "success"
+
+
+def test_IICPD_03_22_third_failure_closes(node_factory, backend, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("friend:" + "t" * 40 + "\n")
+    tokens.chmod(0o600)
+    node = node_factory(backend=backend, listen__native="plaintext", auth__mode="required",
+                        auth__caller_tokens=f"file:{tokens}")
+    with Native(node) as c:
+        assert c.call(k11="t" * 40)[4] == "success"
+        for i in range(2):
+            m = c.call(k11="x" * 40)
+            assert m[100] == 401 and m[6][1] == "unauthorized"
+        assert c.call()[100] == 401
+        assert closed_with(c.rest()) == "auth_failed"
+    assert "t" * 40 not in node.log_text() and "x" * 40 not in node.log_text()
+
+
+def test_IICPD_03_34_IICPD_03_03_token_of_init_in_clear(native):
+    with Native(native, None) as c:
+        c.send(INIT, {1: 1, 3: "node-a", 4: "tok_" + "s" * 40})
+        assert closed_with(c.rest()) == "auth_failed"
+    native.await_log("auth_failed")
+    assert "sssss" not in native.log_text()
+
+
+def test_IICPD_03_28_discover_and_the_silent_ones(native):
+    with Native(native) as c:
+        c.send(DISCOVER, {2: "discover-1", 3: CHAT})
+        assert c.read() == (RESPONSE, {1: 1, 2: "discover-1", 3: CHAT, 4: "success", 12: True, 20: []})
+        c.send(DISCOVER, {1: CHAT, 2: 5})
+        assert c.read()[1][3] == CHAT
+        c.send(8, {1: "x", 2: 0.5})
+        c.send(0x0b, {1: "rate_limit", 3: 5})
+        c.send(0x0d, {1: "call", 2: "x", 3: "start"})
+        c.send(0x0e, {1: "n", 2: 1, 3: {"cpu": 1}})
+        c.send(PING)
+        assert c.read() == (PONG, None)
+        c.send(0x0e, {1: "n", 2: 1, 3: {}, 4: b"short"})
+        assert closed_with(c.rest()) == "protocol_error"
+
+
+def test_IICPD_03_32_answers_in_order_queue_and_ping(node_factory, backend_factory):
+    backend = backend_factory()
+    node = node_factory(backend=backend, listen__native="plaintext", limits__max_concurrent=4)
+    with Native(node) as c:
+        ids = [str(uuid.uuid4()) for _ in range(40)]
+        c.raw(b"".join(frame(CALL, call_of(k15=i)) for i in ids) + frame(PING, {1: b"out of turn"}))
+        seen, pong = [], False
+        while len(seen) < 40 or not pong:
+            kind, m = c.read()
+            if kind == PONG:
+                pong = True
+            else:
+                seen.append(m[15])
+        assert seen == ids
+        c.send(CLOSE)
+        assert c.rest() == frame(CLOSE, {1: "graceful"})
+
+
+def test_IICPD_03_32_close_waits_for_what_is_in_flight(native):
+    with Native(native) as c:
+        c.raw(frame(CALL, call_of()) + frame(CALL, call_of()) + frame(CLOSE))
+        assert [c.read()[0] for _ in range(3)] == [RESPONSE, RESPONSE, CLOSE]
+        assert c.rest() == b""
+
+
+def test_IICPD_03_32_close_is_not_lost_to_a_reset(native):
+    """Bytes that nobody reads any more must not swallow the reason."""
+    with Native(native) as c:
+        c.raw(frame(0xee, b"\xa0") + bytes(30000))
+        assert closed_with(c.rest()) == "unknown_type"
+
+
+def test_IICPD_03_32_stop_says_goodbye(native):
+    with Native(native) as c:
+        native.signal(15)
+        assert c.rest() == frame(CLOSE, {1: "graceful"})
+
+
+def test_IICPD_03_01_one_socket_for_both(native):
+    with Native(native) as c:
+        assert native.get("/iicp/health").status == 200
+        assert c.call()[4] == "success"
+    with socket.create_connection((native.host, native.port), 10) as s:
+        for b in b"IICP":
+            s.sendall(bytes([b]))
+        s.sendall(frame(PING)[4:])
+        assert s.recv(12) == frame(PONG)
+
+
+def test_IICPD_03_02_plaintext_is_a_switch(node_factory, backend, native):
+    native.await_log("warn native_plaintext ")
+    node = node_factory(backend=backend)
+    assert node.raw(frame(PING)) == b""
+    assert "native_plaintext" not in node.log_text()
+
+
+def test_IICPD_01_31_transport_endpoint_while_frames_are_served(node_factory, backend, lab):
+    node = node_factory(lab=lab, backend=backend, listen__native="plaintext")
+    wait_until(lambda: node.status()["directory"]["state"] == "registered", what="registration")
+    assert node.status()["route"]["transport_endpoint"] == f"iicp://127.0.0.1:{node.port}"
+    registers = lab.get("/lab/requests?route=register&min=1&wait=5").json()["requests"]
+    assert registers[-1]["body"]["transport_endpoint"] == f"iicp://127.0.0.1:{node.port}"
+
+
+def test_IICPD_03_09_caps(node_factory, backend):
+    node = node_factory(backend=backend, listen__native="plaintext", listen__max_native=4, listen__max_native_new=2)
+    with contextlib.ExitStack() as stack:
+        new = [stack.enter_context(Native(node, None)) for _ in range(2)]
+        for c in new:
+            c.send(PING)
+            c.read()
+        assert node.raw(frame(PING)) == b""
+        for c in new:
+            c.send(INIT, {1: 1})
+            c.read()
+        more = [stack.enter_context(Native(node)) for _ in range(2)]
+        assert node.raw(frame(PING)) == b""
+        more[0].s.close()
+        wait_until(lambda: node.status()["native"]["connections"] == 3, what="one has gone")
+        stack.enter_context(Native(node))
+    assert node.metric("iicp_connections_refused_total", reason="native_cap") == 1
+    assert node.metric("iicp_connections_refused_total", reason="native_new") == 1
+
+
+def test_IICPD_03_36_a_caller_that_leaves_cancels(node_factory, backend_factory):
+    backend = backend_factory()
+    backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "mode": "hang"}]})
+    node = node_factory(backend=backend, listen__native="plaintext")
+    with Native(node) as c:
+        c.send(CALL, call_of())
+        wait_until(lambda: node.status()["tasks"]["active"] == 1, what="it runs")
+    wait_until(lambda: node.status()["tasks"]["active"] == 0, what="it is cancelled")
+    assert node.metric("iicp_tasks_total", status="aborted") == 1
+
+
+def test_IICPD_03_31_timers_with_their_reasons(native):
+    """The long ones at once: 10 s for INIT, 30 s for the rest of a frame and of fragments."""
+    def begun(case, init):
+        c = Native(native, init, timeout=60)
+        c.raw(b"".join(map(bytes.fromhex, case)))
+        return c
+
+    by_id = {c["id"]: c for c in MALFORMED["cases"]}
+    fragment = next(c for c in json.loads((VECTORS / "fragments.json").read_text())["cases"] if c["id"].startswith("FRAG-17"))
+    started = time.monotonic()
+    half = begun(by_id["MAL-55-half-init"]["send_hex"], None)
+    rest = begun(by_id["MAL-08-partial-payload"]["send_hex"], b"\xa1\x01\x01")
+    part = begun(fragment["frames_hex"], b"\xa1\x01\x01")
+    assert half.rest().hex() == by_id["MAL-55-half-init"]["expect"]["reply_hex"]
+    assert 9 < time.monotonic() - started < 20
+    assert rest.rest().hex() == by_id["MAL-08-partial-payload"]["expect"]["reply_hex"]
+    assert part.rest().hex() == fragment["expect"]["reply_hex"]
+    assert 29 < time.monotonic() - started < 45
