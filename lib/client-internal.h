@@ -10,6 +10,7 @@
 #include <iicp/cx.h>
 #include <iicp/endpoint.h>
 #include <iicp/json.h>
+#include <iicp/redirect.h>
 #include <stdatomic.h>
 
 #define IICP_NODE_ID_MAX 128
@@ -249,6 +250,7 @@ enum iicp_http_fault {
         IICP_HTTP_FAILED,
         IICP_HTTP_REFUSED,
         IICP_HTTP_REDIRECT_REFUSED,
+        IICP_HTTP_ASK_SEED, /* the read may be repeated at the base after answer.wait_ms */
         IICP_HTTP_TOO_LARGE,
         IICP_HTTP_CANCELLED,
         IICP_HTTP_NO_MEMORY,
@@ -261,9 +263,9 @@ struct iicp_http_request {
         size_t body_max;             /* of the answer */
         bool provider;               /* full endpoint rules, pinned addresses */
         bool allow_private;
-        /* directory: origins that a 307 may lead to, NULL-terminated, may be NULL */
-        const char *const *redirect_origins;
-        bool allow_http_redirect;
+        /* directory: rules for a 307 and what is behind the base; NULL: no redirects */
+        struct iicp_redirect_call *redirect;
+        const char *path;
         const char *proxy;       /* never with `provider`: it would undo the pinning */
 };
 struct iicp_http_answer {
@@ -272,6 +274,11 @@ struct iicp_http_answer {
         char retry_after[64]; /* "" = none */
         bool encoded;         /* Content-Encoding other than identity */
         bool sent, sent_all;
+        bool away;            /* the answer is of another origin than the base */
+        uint32_t wait_ms;     /* ASK_SEED */
+        /* a read was sent elsewhere: base of the next ones for that long, "" = none */
+        char base[IICP_DIRECTORY_URL_MAX];
+        uint32_t base_ms;
         char reason[128]; /* why it failed, safe text */
 };
 enum iicp_http_fault iicp_http_perform(struct iicp_http *h, const struct iicp_http_request *rq,

@@ -13,6 +13,8 @@ struct iicp_client {
         char base[IICP_DIRECTORY_URL_MAX];
         bool base_guessed; /* "/api" was appended and not yet confirmed */
         char **redirect_origins, **regions;
+        char replica[IICP_DIRECTORY_URL_MAX]; /* where reads go for a while, "" = base */
+        int64_t replica_until_ms;
         struct iicp_provider_token *tokens;
         struct iicp_http *http;
         struct iicp_breaker *breaker;

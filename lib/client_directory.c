@@ -110,8 +110,14 @@ static int fail_status(struct iicp_client *c, const struct iicp_http_answer *a,
         return -EPROTO;
 }
 
-static enum iicp_http_fault get(struct iicp_client *c, const char *path, const char *traceparent,
-                                int64_t until_ms, struct iicp_http_answer *a) {
+/* Reads may go where the directory has sent the last one, for as long as it said. [01 section 1.7] */
+static const char *base_of(struct iicp_client *c) {
+        return c->replica[0] && iicp_clock_ms() < c->replica_until_ms ? c->replica : c->base;
+}
+
+static enum iicp_http_fault get_once(struct iicp_client *c, const char *base, const char *path,
+                                     const char *traceparent, int64_t until_ms,
+                                     struct iicp_redirect_call *redirect, struct iicp_http_answer *a) {
         char header[sizeof("traceparent: ") + IICP_TRACEPARENT_TEXT];
         const char *headers[] = {header, NULL};
         struct iicp_buf url = {0};
@@ -119,9 +125,9 @@ static enum iicp_http_fault get(struct iicp_client *c, const char *path, const c
                 .headers = headers,
                 .budget_ms = c->cfg.directory_timeout_ms,
                 .body_max = IICP_DISCOVER_BODY_MAX,
-                .redirect_origins = (const char *const *) c->redirect_origins,
+                .redirect = redirect,
+                .path = path,
                 .proxy = c->cfg.directory_proxy,
-                .allow_http_redirect = !strncmp(c->base, "http:", 5),
         };
         enum iicp_http_fault fault = IICP_HTTP_NO_MEMORY;
 
@@ -131,13 +137,48 @@ static enum iicp_http_fault get(struct iicp_client *c, const char *path, const c
         if (rq.budget_ms <= 0)
                 return IICP_HTTP_TIMEOUT;
         snprintf(header, sizeof(header), "traceparent: %s", traceparent);
-        iicp_buf_puts(&url, c->base);
+        iicp_buf_puts(&url, base);
         iicp_buf_puts(&url, path);
         if (!url.error) {
                 rq.url = url.p;
                 fault = iicp_http_perform(c->http, &rq, a);
         }
         iicp_buf_free(&url);
+        if (a->base[0]) {
+                memcpy(c->replica, a->base, sizeof(c->replica));
+                c->replica_until_ms = iicp_clock_ms() + a->base_ms;
+        }
+        return fault;
+}
+
+/* A copy that lags, or is gone, leads back to the directory; so does a redirect to where we may not
+ * go, after the pause that it asks for. */
+static enum iicp_http_fault get(struct iicp_client *c, const char *path, const char *traceparent,
+                                int64_t until_ms, struct iicp_http_answer *a) {
+        struct iicp_redirect_call redirect = {
+                .base = c->base,
+                .origins = (const char *const *) c->redirect_origins,
+                .kind = IICP_REDIRECT_READ,
+        };
+        enum iicp_http_fault fault = get_once(c, base_of(c), path, traceparent, until_ms, &redirect, a);
+
+        if (a->away && (fault == IICP_HTTP_FAILED || fault == IICP_HTTP_TIMEOUT ||
+                        (fault == IICP_HTTP_OK && a->status == 503))) {
+                c->replica[0] = '\0';
+                iicp_http_answer_done(a);
+                fault = get_once(c, c->base, path, traceparent, until_ms, &redirect, a);
+        }
+        while (fault == IICP_HTTP_ASK_SEED) {
+                uint32_t wait_ms = a->wait_ms;
+
+                if (wait_ms > DIRECTORY_HINT_MS_MAX ||
+                    (until_ms && iicp_clock_ms() + wait_ms >= until_ms))
+                        return IICP_HTTP_REDIRECT_REFUSED;
+                iicp_http_answer_done(a);
+                if (iicp_http_wait(c->http, wait_ms) < 0)
+                        return IICP_HTTP_CANCELLED;
+                fault = get_once(c, c->base, path, traceparent, until_ms, &redirect, a);
+        }
         return fault;
 }
 

@@ -13,6 +13,8 @@
 #include <strings.h>
 #include <time.h>
 
+#define IICP_URL_TEXT_MAX 599 /* of a node */
+
 /* One exchange at a time over libcurl's multi interface, so that a cancel is noticed. */
 struct iicp_http {
         CURLM *multi;
@@ -26,7 +28,7 @@ struct http_run {
         struct iicp_http_answer *a;
         struct iicp_addresses pinned;
         bool too_large, refused;
-        char location[512];
+        char location[IICP_REDIRECT_URL_MAX];
 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -395,71 +397,63 @@ static enum iicp_http_fault exchange(struct iicp_http *h, struct http_run *run, 
 
 /* ---- redirects ---- */
 
-static bool origin_of(const char *url, char *out, size_t cap, bool *ret_https) {
-        CURLU *u = curl_url();
-        char *scheme = NULL, *host = NULL, *port = NULL;
-        bool ok = false;
+/* A provider may point to itself only: same scheme, host and port. [06 section 10.4] */
+static enum iicp_http_fault follow_provider(struct http_run *run, const char *from, int hops, char *url) {
+        int status = run->a->status;
 
-        if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-            curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-            curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-            curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
-                *ret_https = !strcmp(scheme, "https");
-                for (char *p = host; *p; p++)
-                        if (*p >= 'A' && *p <= 'Z')
-                                *p = (char) (*p + 32);
-                ok = (size_t) snprintf(out, cap, "%s://%s:%s", scheme, host, port) < cap;
-        }
-        curl_free(scheme);
-        curl_free(host);
-        curl_free(port);
-        curl_url_cleanup(u);
-        return ok;
+        if (hops == IICP_REDIRECTS_MAX || (status != 307 && status != 308) ||
+            !iicp_same_origin(iicp_str(from), iicp_str(run->location)))
+                return IICP_HTTP_REDIRECT_REFUSED;
+        snprintf(url, IICP_REDIRECT_URL_MAX, "%s", run->location);
+        return IICP_HTTP_OK;
 }
 
-static bool may_follow(const struct iicp_http_request *rq, int status, const char *from,
-                       const char *to) {
-        char a[600], b[600], c[600];
-        bool https_a, https_b, https_c;
+static enum iicp_http_fault follow_directory(struct http_run *run, char *url) {
+        const struct iicp_http_request *rq = run->rq;
+        struct iicp_redirect_step step;
 
-        if (!to[0] || !origin_of(from, a, sizeof(a), &https_a) ||
-            !origin_of(to, b, sizeof(b), &https_b))
-                return false;
-        if (rq->provider)
-                return (status == 307 || status == 308) && !strcmp(a, b);
-        if (status != 307 || (!https_b && !rq->allow_http_redirect))
-                return false;
-        if (!strcmp(a, b))
-                return true;
-        for (const char *const *p = rq->redirect_origins; p && *p; p++)
-                if (origin_of(*p, c, sizeof(c), &https_c) && !strcmp(b, c))
-                        return true;
-        return false;
+        switch (iicp_redirect(rq->redirect, run->a->status, rq->path, iicp_str(run->location),
+                              iicp_str(run->a->retry_after), &step)) {
+        case IICP_REDIRECT_FOLLOW:
+                memcpy(url, step.url, sizeof(step.url));
+                memcpy(run->a->base, step.base, sizeof(step.base));
+                run->a->base_ms = step.base_ms;
+                return IICP_HTTP_OK;
+        case IICP_REDIRECT_ASK_SEED:
+                run->a->wait_ms = step.wait_ms;
+                return IICP_HTTP_ASK_SEED;
+        default:
+                return IICP_HTTP_REDIRECT_REFUSED;
+        }
 }
 
 enum iicp_http_fault iicp_http_perform(struct iicp_http *h, const struct iicp_http_request *rq,
                                        struct iicp_http_answer *ret) {
         int64_t until = iicp_clock_ms() + rq->budget_ms;
         struct http_run run = {.rq = rq, .a = ret};
-        char url[600];
+        char url[IICP_REDIRECT_URL_MAX];
         enum iicp_http_fault fault;
 
         *ret = (struct iicp_http_answer){.body = {.max = rq->body_max + 1}};
-        if ((size_t) snprintf(url, sizeof(url), "%s", rq->url) >= sizeof(url) && rq->provider)
+        if (rq->provider && strlen(rq->url) > IICP_URL_TEXT_MAX)
                 return refuse(&run, "the address of the node is too long");
         for (int hops = 0;; hops++) {
                 /* a directory URL carries its query and may be longer than `url` */
-                fault = exchange(h, &run, hops ? url : rq->url, until);
+                const char *from = hops ? url : rq->url;
+
+                fault = exchange(h, &run, from, until);
+                ret->away = rq->redirect &&
+                            !iicp_same_origin(iicp_str(from), iicp_str(rq->redirect->base));
                 if (fault != IICP_HTTP_OK || ret->status < 300 || ret->status > 399)
                         return fault;
-                if (!rq->provider && ret->status != 307)
+                /* any other 3xx of a directory is an answer without success */
+                if (!rq->provider && (ret->status != 307 || !rq->redirect))
                         return IICP_HTTP_OK;
-                if (hops == IICP_REDIRECTS_MAX ||
-                    !may_follow(rq, ret->status, hops ? url : rq->url, run.location)) {
+                fault = rq->provider ? follow_provider(&run, from, hops, url) : follow_directory(&run, url);
+                if (fault != IICP_HTTP_OK) {
                         snprintf(ret->reason, sizeof(ret->reason), "redirect refused");
-                        return IICP_HTTP_REDIRECT_REFUSED;
+                        return fault;
                 }
-                snprintf(url, sizeof(url), "%s", run.location);
                 iicp_buf_wipe(&ret->body);
                 ret->body = (struct iicp_buf){.max = rq->body_max + 1};
         }

@@ -218,6 +218,7 @@ static void read_answer(struct submit *s, const struct iicp_record *node,
                 break;
         case IICP_HTTP_REFUSED:
         case IICP_HTTP_REDIRECT_REFUSED:
+        case IICP_HTTP_ASK_SEED: /* directories only */
                 iicp_outcome_local(o, "IICP-ENDPOINT-REFUSED", a->reason);
                 break;
         case IICP_HTTP_TOO_LARGE:

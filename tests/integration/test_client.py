@@ -619,7 +619,7 @@ def test_IICPD_06_17_directory_redirects(directory, peers, ask, tmp_path):
     node = peers(Provider, [ok()])
     other.nodes = [node.record()]
     away = {"status": 307, "headers": {"Location": other.url + "/api/v1/discover?intent=x&limit=1"}}
-    directory.script = [away]
+    directory.script = [away] * 3  # the seed is asked twice more
     r = ask("hi", "--json", clear=True)
     assert error_of(r)["code"] == "directory_redirect_refused" and not other.requests
     conf = tmp_path / "client.conf"
