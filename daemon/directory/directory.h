@@ -56,6 +56,14 @@ void directory_stop(struct directory *d, void (*fn)(void *arg), void *arg);
 /* DELETE now; fn gets the outcome. */
 void directory_deregister(struct directory *d, void (*fn)(void *arg, bool ok), void *arg);
 
+/* The reputation of another node; the score is negative where it is unknown or nobody answered. NULL: it
+ * cannot be asked. fn is never called from inside. */
+struct reputation_question;
+#define DIRECTORY_NODE_ID_MAX 129 /* bytes with NUL */
+struct reputation_question *directory_ask_reputation(struct directory *d, struct iicp_str node_id,
+                                                     void (*fn)(void *arg, double score), void *arg);
+void directory_ask_cancel(struct reputation_question *q);
+
 /* Since the last tick of the heartbeat (before or after its call), milliseconds: supervisor
  * progress of 02 section 13.1. 0 while nothing is to be registered. */
 uint64_t directory_progress_age_ms(const struct directory *d);

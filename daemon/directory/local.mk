@@ -20,7 +20,7 @@ daemon_libiicpd_la_SOURCES += \
 	daemon/directory/recovery_table.c \
 	daemon/directory/recovery_table.h \
 	daemon/directory/refusal.c \
-	daemon/directory/registration.c \
+	daemon/directory/registration.c daemon/directory/reputation.c \
 	daemon/directory/selfcheck.c \
 	daemon/directory/silence.c \
 	daemon/directory/status.c \

@@ -143,6 +143,18 @@ bool task_capacity(struct task *t, struct iicp_refusal *refusal) {
         return task_pick(t, NULL, refusal) == PICK_OK;
 }
 
+/* Behind step 9. */
+static bool admit_rest(struct task *t, struct iicp_refusal *refusal) {
+        if (!admission_deadline(t, refusal))
+                return false;
+        if (task_capacity(t, refusal))
+                return true;
+        if (refusal->id != IICP_REFUSE_CAPACITY || !queue_wanted(t))
+                return false;
+        queue_add(t);
+        return true;
+}
+
 bool task_admit(struct task *t, const struct task_request *request, struct iicp_refusal *refusal) {
         struct corridor *c = t->corridor;
 
@@ -171,19 +183,33 @@ bool task_admit(struct task *t, const struct task_request *request, struct iicp_
         }
         if (!task_choose_model(t, &t->env.payload, refusal))
                 return false;
-        if (task_pick(t, NULL, refusal) == PICK_NO_MODEL)
+        if (task_pick(t, NULL, refusal) == PICK_NO_MODEL || !iicp_cip_check(&t->env, &t->cip, refusal))
                 return false;
         if (c->draining) {
                 *refusal = (struct iicp_refusal){.id = IICP_REFUSE_BUSY, .reason = c->draining,
                                                  .retry_after_ms = TASK_RETRY_CAPACITY_MS};
                 return false;
         }
-        if (!admission_deadline(t, refusal))
-                return false;
-        if (task_capacity(t, refusal))
-                return true;
-        if (refusal->id != IICP_REFUSE_CAPACITY || !queue_wanted(t))
-                return false;
-        queue_add(t);
-        return true;
+        if (t->cip.sub_task) {
+                enum cip_verdict verdict = cip_gates(t, refusal);
+
+                if (verdict != CIP_PASSED)
+                        return verdict == CIP_ASKING;
+        }
+        return admit_rest(t, refusal);
+}
+
+void task_resume(struct task *t) {
+        struct corridor *c = t->corridor;
+        struct iicp_refusal refusal = {.id = IICP_REFUSE_BUSY, .reason = c->draining,
+                                       .retry_after_ms = TASK_RETRY_CAPACITY_MS};
+
+        if (c->draining || !cip_enter(t, &refusal) || !admit_rest(t, &refusal)) {
+                task_refuse(t, &refusal);
+                return;
+        }
+        if (t->step == TASK_WAITING)
+                return;
+        t->step = TASK_RUNNING;
+        task_execute(t);
 }

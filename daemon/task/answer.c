@@ -21,15 +21,18 @@ void answer_metrics(const struct task *t, const struct backend_answer *from, int
 void answer_build(struct task *t, const struct backend_answer *from, struct iicp_buf *out,
                   int64_t *ret_tokens, struct iicp_refusal *ret_refusal) {
         struct result_facts facts;
+        size_t result, result_n;
 
         iicp_buf_puts(out, "{\"task_id\":");
         iicp_buf_json_str(out, t->env.task_id);
         iicp_buf_puts(out, ",\"status\":\"success\",\"result\":");
+        result = out->n;
         if (!result_normalise(t->intent->kind, from->result, out, &facts)) {
                 *ret_refusal = (struct iicp_refusal){.id = IICP_REFUSE_BACKEND,
                                                      .reason = "backend_invalid_response"};
                 return;
         }
+        result_n = out->n - result;
         iicp_buf_puts(out, ",");
         answer_metrics(t, from, facts.tokens, out);
         if (facts.model.type == IICP_JSON_STRING) {
@@ -54,6 +57,9 @@ void answer_build(struct task *t, const struct backend_answer *from, struct iicp
                 iicp_buf_puts(out, ",");
                 admission_accepted(t, out);
         }
+        cip_trace(t, out);
+        if (!out->error)
+                cip_receipt(t, (struct iicp_str){out->p + result, result_n}, facts.tokens, out);
         iicp_buf_puts(out, ",\"error\":null,\"generated_by_ai\":true}");
         *ret_tokens = facts.tokens;
 }

@@ -13,13 +13,15 @@ struct corridor *corridor_new(struct node *node) {
         c->node = node;
         LIST_INIT(&c->running);
         LIST_INIT(&c->waiters);
+        LIST_INIT(&c->asking);
         c->nonces = seen_new();
         c->ids = seen_new();
         c->origins = rate_new();
         c->addresses = rate_new();
         c->auth_failures = rate_new();
+        c->cip_checks = rate_new();
         c->lifecycle = lifecycle_new(node);
-        if (!c->lifecycle || !c->nonces || !c->ids || !c->origins || !c->addresses || !c->auth_failures)
+        if (!c->lifecycle || !c->nonces || !c->ids || !c->origins || !c->addresses || !c->auth_failures || !c->cip_checks)
                 return corridor_free(c);
         return c;
 }
@@ -36,6 +38,7 @@ struct corridor *corridor_free(struct corridor *c) {
         rate_free(c->origins);
         rate_free(c->addresses);
         rate_free(c->auth_failures);
+        rate_free(c->cip_checks);
         iicp_wipe(c->old_token, sizeof(c->old_token));
         free(c);
         return NULL;
@@ -129,7 +132,7 @@ void corridor_drain(struct corridor *c, const char *reason) {
         struct task *t;
 
         c->draining = reason;
-        while ((t = LIST_FIRST(&c->waiters)))
+        while ((t = LIST_FIRST(&c->waiters)) || (t = LIST_FIRST(&c->asking)))
                 task_refuse(t, &refusal);
         corridor_changed(c);
 }
@@ -156,7 +159,7 @@ void corridor_abort_all(struct corridor *c) {
         };
         struct task *t;
 
-        while ((t = LIST_FIRST(&c->waiters)))
+        while ((t = LIST_FIRST(&c->waiters)) || (t = LIST_FIRST(&c->asking)))
                 task_refuse(t, &refusal);
         while ((t = LIST_FIRST(&c->running)))
                 task_refuse(t, &refusal);

@@ -4,6 +4,7 @@
 
 /* The inside of the corridor, for its own files only; doors see task.h. */
 
+#include "cip.h"
 #include "lifecycle.h"
 #include "node.h"
 #include "policy.h"
@@ -36,7 +37,7 @@ struct lifecycle_binding {
         uint8_t owner[PRINCIPAL_OWNER], digest[LIFECYCLE_DIGEST];
 };
 
-enum task_step { TASK_ADMITTING, TASK_WAITING, TASK_RUNNING, TASK_ANSWERED };
+enum task_step { TASK_ADMITTING, TASK_ASKING, TASK_WAITING, TASK_RUNNING, TASK_ANSWERED };
 
 struct task {
         LIST_ENTRY(task) link;       /* corridor.running or corridor.waiters */
@@ -49,6 +50,9 @@ struct task {
         bool lifecycle, whole;       /* of the request */
         bool wants_admission;        /* the provider-admission profile is required */
         struct lifecycle_binding binding;
+        struct iicp_cip cip;
+        bool has_cip_slot;
+        struct reputation_question *question; /* step ASKING */
         struct lifecycle_task *record; /* from acceptance on: the answer goes into its events */
 
         char *body;
@@ -88,12 +92,14 @@ LIST_HEAD(task_list, task);
 
 struct corridor {
         struct node *node;
-        struct task_list running, waiters;
-        unsigned active, waiting;
+        struct task_list running, waiters, asking;
+        unsigned active, waiting, cip_active, n_asking;
         uint64_t arrivals;
+        struct cip_known cip_known[CIP_KNOWN_MAX];
+        unsigned n_cip_known;
         struct seen *nonces, *ids;
         struct lifecycle *lifecycle; /* the store, NULL only while it is made */
-        struct rate *origins, *addresses, *auth_failures;
+        struct rate *origins, *addresses, *auth_failures, *cip_checks;
         struct task_counts counts;
         unsigned char random[TRACES_AT_ONCE][IICP_TRACE_RANDOM];
         unsigned n_random;
@@ -112,6 +118,8 @@ struct corridor {
 /* admit.c: steps 2 to 10 for a task that holds nothing yet. false: *refusal says why. TASK_WAITING
  * may be the result of step 10 (queue.c). */
 bool task_admit(struct task *t, const struct task_request *request, struct iicp_refusal *refusal);
+/* After the reputation of a coordinator was good enough: the rest of admission, then execution. */
+void task_resume(struct task *t);
 /* Step 10 alone: is there a slot and a backend for it now? */
 bool task_capacity(struct task *t, struct iicp_refusal *refusal);
 /* The model of a task that names none: the first of the joined list that serves the intent, which is

@@ -82,6 +82,9 @@ void task_release(struct task *t, bool answered_successfully) {
                 principal_value(&t->principal, t->env.task_id, &id);
                 seen_remove(c->ids, id.text);
         }
+        if (t->step == TASK_ASKING)
+                cip_forget(t);
+        cip_release(t);
         if (t->has_slot) {
                 LIST_REMOVE(t, link);
                 c->active--;
@@ -182,6 +185,11 @@ void task_refuse(struct task *t, const struct iicp_refusal *refusal) {
         if (t->wants_admission)
                 told.outcome = admission_outcome(refusal, t->call != NULL);
         iicp_refusal_task_body(&told, id, latency_ms, &body);
+        if (t->has_slot && t->cip.sub_task && !body.error) {
+                body.n--; /* the bracket at the end */
+                cip_trace(t, &body);
+                iicp_buf_puts(&body, "}");
+        }
         answer.body = iicp_buf_take(&body, &answer.n);
         task_finish(t, &answer);
 }
@@ -236,7 +244,7 @@ struct task *task_start(struct corridor *c, struct task_request *request, task_a
                 task_free(t);
                 return NULL;
         }
-        if (t->step == TASK_WAITING)
+        if (t->step == TASK_WAITING || t->step == TASK_ASKING)
                 return t;
         t->step = TASK_RUNNING;
         /* An accepted lifecycle task is its record's, not the door's. */
