@@ -44,13 +44,13 @@ static void OX_10_all_problems_in_one_run_in_file_order(void **state) {
 }
 
 static void OX_10_known_but_not_built(void **state) {
-        struct loaded l = load("[relay]\noperator = yes\n[listen]\nnative = no\n");
+        struct loaded l = load("[relay]\noperator = yes\n[mesh]\nenabled = no\n");
 
         (void) state;
         assert_null(l.c);
         assert_int_equal(l.p.n_errors, 2);
         assert_non_null(problem_with(&l, "relay.operator is known, but this build does not have it yet"));
-        assert_non_null(problem_with(&l, "listen.native is known"));
+        assert_non_null(problem_with(&l, "mesh.enabled is known"));
         unload(&l);
 }
 

@@ -308,6 +308,12 @@ void corridor_token_rotated(struct corridor *c, const char *old_token) {
         snprintf(world->rotated, sizeof world->rotated, "%s", old_token);
 }
 
+bool node_transport_endpoint(const struct node *n, char out[256]) {
+        (void) n;
+        out[0] = '\0';
+        return false; /* no native frames */
+}
+
 const char *node_endpoint(const struct node *n, const char **ret_why) {
         (void) n;
         if (ret_why)
