@@ -302,6 +302,7 @@ struct directory *directory_new(struct node *node) {
         registration_init(d);
         heartbeat_init(d);
         recovery_init(d);
+        own_entry_init(d);
         d->look = look_new(d);
         if (!d->look)
                 return directory_free(d);
@@ -318,10 +319,8 @@ struct directory *directory_free(struct directory *d) {
         heartbeat_suspend(d);
         leave_cancel(d);
         recovery_cancel(d);
+        own_entry_cancel(d);
         d->look = look_free(d->look);
-        registration_cancel(d);
-        heartbeat_suspend(d);
-        leave_cancel(d);
         ladder_cancel(d);
         listener_check_cancel(d);
         timer_clear(&d->renew);

@@ -7,6 +7,7 @@
 #include "../node.h"
 #include "batch.h"
 #include "directory.h"
+#include "own_entry.h"
 #include "recovery.h"
 #include "look.h"
 
@@ -128,6 +129,7 @@ struct directory {
         struct heartbeat beat;
         struct batch batch;             /* counts of tasks for the directory */
         struct recovery recovery;
+        struct own_entry own_entry;
         bool saved;                     /* the last write of the identity reached the disk */
         bool rekeyed;                  /* the last answer gave us another node id */
         struct name_list models;       /* of the last accepted registration */

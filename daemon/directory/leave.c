@@ -144,6 +144,7 @@ void directory_stop(struct directory *d, void (*fn)(void *arg), void *arg) {
         timer_clear(&d->timer);
         timer_clear(&d->silence);
         recovery_cancel(d);
+        own_entry_cancel(d);
         timer_set_ms(&d->stop_timer, STOP_TIMEOUT_MS);
         directory_advance(d);
 }

@@ -15,6 +15,8 @@ daemon_libiicpd_la_SOURCES += \
 	daemon/directory/look.c \
 	daemon/directory/look.h \
 	daemon/directory/names.c \
+	daemon/directory/own_entry.c \
+	daemon/directory/own_entry.h \
 	daemon/directory/recovery.c \
 	daemon/directory/recovery.h \
 	daemon/directory/recovery_table.c \

@@ -146,6 +146,7 @@ static void stored(struct directory *d) {
         say_registered(d);
         directory_good(d);
         recovery_registered(d);
+        own_entry_registered(d);
         if (d->rekeyed)
                 directory_want(d, "a new id has a new encryption key");
         d->rekeyed = false;

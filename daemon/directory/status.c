@@ -135,6 +135,10 @@ void directory_json(const struct directory *d, struct iicp_buf *out) {
         if (d->reputation >= 0 && d->reputation_epoch[0])
                 json_text(out, "reputation_epoch", d->reputation_epoch);
         batch_json(&d->batch, out);
+        if (d->own_entry.looked_ms)
+                iicp_buf_printf(out, ",\"own_entry\":{\"verdict\":\"%s\",\"age_s\":%llu}",
+                                own_entry_name(d->own_entry.verdict),
+                                (unsigned long long) (directory_now(d) - d->own_entry.looked_ms) / 1000);
         if (recovery_shown(d)) {
                 iicp_buf_puts(out, ",\"recovery\":");
                 recovery_json(d, out);

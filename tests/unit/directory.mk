@@ -27,3 +27,21 @@ tests_unit_daemon_directory_test_recovery_SOURCES = tests/unit/daemon/directory/
 tests_unit_daemon_directory_test_recovery_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_directory_test_recovery_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_directory_test_recovery_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-own_entry
+tests_unit_daemon_directory_test_own_entry_SOURCES = tests/unit/daemon/directory/test-own_entry.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_own_entry_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_own_entry_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_own_entry_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-kill
+tests_unit_daemon_directory_test_kill_SOURCES = tests/unit/daemon/directory/test-kill.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_kill_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_kill_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_kill_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-heartbeat
+tests_unit_daemon_directory_test_heartbeat_SOURCES = tests/unit/daemon/directory/test-heartbeat.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_heartbeat_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_heartbeat_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_heartbeat_LDADD = $(UNIT_DAEMON_LIBS)

@@ -38,6 +38,7 @@ struct world {
         char endpoint[256];
         int own_health, registry; /* status that recovery checks get; 0 = no answer comes */
         const char *registry_body;
+        const char *entry;      /* body of GET /v1/node/{id}; NULL = 404 */
         int restart_status;     /* of node_restart, 0 = not called */
         bool backends_gone;
         char next_endpoint[256];   /* of node_endpoint_dead, "" = there is no other */
@@ -46,10 +47,15 @@ struct world {
         const char *failure_reason;
         unsigned stops, leaves;
         bool left_ok, hold_saves;
+        bool skip_writes;       /* jobs of the helper thread are called done without doing them */
         char dir[64];
 };
 extern struct world *world;
 
+/* Drops the calls that are over. */
+void world_forget(void);
+/* How much slower than usual this build may be: 1, more under a sanitizer. */
+double world_slowness(void);
 int world_setup(void **state);
 int world_teardown(void **state);
 /* Moves the clock, firing what falls due in order; answers calls of recovery checks. */
