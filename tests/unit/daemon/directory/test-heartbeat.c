@@ -163,7 +163,7 @@ static void DIR_MIG_01_more_and_less_members(void **state) {
         world_answer(f, 200, "{}");
         assert_int_equal(directory_state(DIR), DIRECTORY_REGISTERED);
         assert_int_equal(DIR->beat.interval_ms, BEAT_INTERVAL_MS);
-        directory_reregister(DIR);
+        directory_reregister(DIR, NULL, NULL);
         world_run(5000);
         world_answer(world_call("POST", "/v1/register"), 201,
                      "{\"node_id\":\"7d1f0c56-9b1f-4a53-8f0c-2f6d3b8b7a10\",\"node_token\":\"" TOKEN_B "\","
@@ -212,6 +212,12 @@ static size_t in_use(void) {
         return m.uordblks + m.hblkhd;
 }
 
+static void answer_reads(void) {
+        for (unsigned i = 0; i < world->n_calls; i++)
+                if (!world->calls[i].over && !world->calls[i].side && strcmp(world->calls[i].method, "GET") == 0)
+                        world_answer(&world->calls[i], 404, "");
+}
+
 static void ten_thousand_beats_in_flat_memory(void **state) {
         size_t before = 0;
         double cpu = 0;
@@ -225,6 +231,7 @@ static void ten_thousand_beats_in_flat_memory(void **state) {
 
                 world->counts.success += 3;
                 world->counts.latency_ms_sum += 30;
+                answer_reads();
                 world_forget();
                 f = soon();
                 snprintf(body, sizeof body, "{\"ok\":true,\"next_heartbeat_ms\":30000,\"reputation_score\":0.5,"

@@ -93,6 +93,10 @@ static void serve(unsigned beat) {
 
                 if (f->over || f->side)
                         continue;
+                if (strcmp(f->method, "GET") == 0) {
+                        world_answer(f, 404, "");
+                        continue;
+                }
                 if (strstr(f->url, "/register")) {
                         take_register(f);
                         continue;
@@ -145,7 +149,7 @@ static void live(const char *dir) {
                 world->counts.latency_ms_sum += 50;
                 ledger->done += 5;
                 if (beat == 3)
-                        directory_reregister(DIR);
+                        directory_reregister(DIR, NULL, NULL);
                 world_run(31000);
         }
         serve(0);
