@@ -173,7 +173,7 @@ class Directory(Enrol, Beats, Reads, Trust, Credits):
 
     def lab_nodes(self):
         with self.lock:
-            return {"now_s": self.clock.mono(), "nodes": [
+            return {"now_s": self.clock.mono(), "ledger": self.watch.ledger(), "nodes": [
                 {**n.listed(False), "available": n.available, "visible": n.visible(self.clock.mono()),
                  "registrations": n.registrations, "heartbeats": n.heartbeats, "last_seen_s": n.last_seen,
                  "challenges": n.challenges, "registered": n.body, "jobs": n.jobs, "counted": n.counted(),

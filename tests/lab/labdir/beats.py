@@ -37,6 +37,7 @@ class Beats:
             batch = b.get("metrics_batch_id")
             if batch:
                 node.count(batch, b.get("metrics", {}))
+                self.watch.batch_counted(batch, b.get("metrics", {}))
             node.challenge = secrets.token_hex(16)
             return 200, {"ok": True, "next_heartbeat_ms": self.settings["next_heartbeat_ms"],
                          "reputation_score": 0.5, "reputation_model": "outcome-v2", "reputation_epoch": "1ab0",

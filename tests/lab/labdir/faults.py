@@ -79,7 +79,7 @@ CATALOGUE = {
     "beat-429-bare": {"route": "heartbeat", "status": 429, "body": ""},
     "beat-500": beat(500, "server_error"),
     "beat-502-html": {"route": "heartbeat", "status": 502, "body": HTML, "headers": PAGE},
-    "beat-200-html": {"route": "heartbeat", "status": 200, "body": HTML, "headers": PAGE},
+    "beat-200-html": {"route": "heartbeat", "after": True, "status": 200, "body": HTML, "headers": PAGE},
     "beat-slow": {"route": "heartbeat", "delay_ms": 6000},
     "beat-answer-late": {"route": "heartbeat", "delay_ms": 6000, "after": True},
     "beat-answer-lost": {"route": "heartbeat", "after": True, "drop": True},

@@ -38,6 +38,7 @@ class Life:
         self.batches = {}
         self.beat = None           # the last one: (when, raw, available, answered)
         self.beat_at = 0.0         # not before
+        self.good = 0.0            # when the last one was answered well
         self.extra_s = None        # when the last extra beat came
         self.open_beats = 0
 
@@ -46,6 +47,7 @@ class Watch:
     def __init__(self, clock):
         self.clock = clock
         self.lives, self.identities, self.breaches = {}, {}, []
+        self.counted = {}  # batches that were carried out, also those of nodes that were forgotten
 
     def life(self, node_id):
         return self.lives.setdefault(node_id, Life())
@@ -86,6 +88,8 @@ class Watch:
         life = self.life(body.get("node_id"))
         if connection in life.open_registers:
             life.open_registers.remove(connection)
+        if status == 307 and life.registers:
+            life.registers.pop()  # the next one is the same
         if status == 201:
             life.beat = life.extra_s = None
         if status == 429 and wait_s:
@@ -122,6 +126,8 @@ class Watch:
         if life.beat:
             when, before, was, answered = life.beat
             gap, least = now - when, 0.9 * min(60000, max(5000, interval_ms)) / 1000
+            if life.beat_at:
+                least = min(least, life.beat_at - when)  # told when to come again
             retry = not answered and raw == before
             extra = available != was
             if gap < least - SLACK_S and not retry and not extra:
@@ -134,9 +140,22 @@ class Watch:
                 self.breach("heartbeats wait as told", f"{life.beat_at - now:.1f} s too soon", node_id)
         life.beat = (now, raw, available, False)
 
+    def batch_counted(self, batch_id, metrics):
+        self.counted.setdefault(batch_id, {k: metrics.get(k, 0) for k in ("tasks_success", "tasks_failed")})
+
+    def ledger(self):
+        """What was ever counted, and batches that came but were never carried out."""
+        seen = {b for life in self.lives.values() for b in life.batches}
+        return {"batches": len(self.counted), "uncounted": sorted(seen - self.counted.keys()),
+                **{k: sum(c[k] for c in self.counted.values()) for k in ("tasks_success", "tasks_failed")}}
+
     def beat_ends(self, body, raw, status, wait_s, lost):
         life = self.life(body.get("node_id"))
         life.open_beats = max(0, life.open_beats - 1)
         if life.beat and life.beat[1] == raw:
-            life.beat = (*life.beat[:3], not lost)
-        life.beat_at = self.clock.mono() + min(60, wait_s) if status == 429 and wait_s else 0.0
+            life.beat = (*life.beat[:3], not lost and status != 307)
+        now = self.clock.mono()
+        if status == 200:
+            life.good = now
+        # As told, but never longer than 60 s after the last good one.
+        life.beat_at = min(now + wait_s, max(now, life.good + 60)) if status == 429 and wait_s else 0.0
