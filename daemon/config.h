@@ -152,6 +152,10 @@ struct config_problems {
         size_t n, n_errors, n_warnings;
 };
 
+/* Reads what s->ref leads to, once more. false: the text names the reference, never the value. */
+bool secret_resolve(struct secret *s, char *const *environ_, char *why, size_t why_cap);
+void secret_clear(struct secret *s); /* wipes */
+
 struct config_source {
         const char *path;    /* file; NULL = none */
         const char *user_path; /* iicp: read before that one, and it wins; NULL = none */

@@ -114,8 +114,6 @@ void size_print(uint64_t bytes, struct iicp_buf *out);
 
 /* Secrets (config_secret.c). Returns false with a text that names the reference, never the value. */
 bool secret_ref_valid(const char *ref);
-bool secret_resolve(struct secret *s, char *const *environ_, char *why, size_t why_cap);
-void secret_clear(struct secret *s);
 const char *environment_get(char *const *environ_, const char *name);
 
 /* Problems (config_problem.c). raw is the line, mark its columns from 1; raw NULL: no excerpt. */

@@ -4,6 +4,7 @@
 #include "build-config.h"
 #include "control/control.h"
 #include "directory/key.h"
+#include "directory/vouch.h"
 #include "door_http.h"
 #include "door_native.h"
 #include "listener.h"
@@ -164,6 +165,8 @@ static int start_rooms(struct node *n) {
                 return start_failed("no memory for the task corridor");
         if (!(n->directory = directory_new(n)))
                 return start_failed("no memory for the directory client");
+        if (!(n->vouch = vouch_new(n)))
+                return start_failed("no memory for the operator's declarations");
         if (!(n->keys = directory_keys_new(n)))
                 return start_failed("no memory for the directory's key");
         if (!(n->rotation = rotation_new(n)))
@@ -228,6 +231,7 @@ int node_start(struct node *n) {
         say_started(n);
         /* Descriptors that libraries opened for themselves must not be inherited either. */
         close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+        vouch_start(n->vouch);
         directory_keys_start(n->keys);
         directory_start(n->directory);
         rotation_start(n->rotation);
@@ -245,6 +249,7 @@ void node_finish(struct node *n) {
         n->control = control_free(n->control);
         n->rotation = rotation_free(n->rotation);
         n->keys = directory_keys_free(n->keys);
+        n->vouch = vouch_free(n->vouch);
         n->directory = directory_free(n->directory);
         n->listener = listener_free(n->listener);
         n->http = door_http_free(n->http);
@@ -334,6 +339,7 @@ int node_reload(struct node *n, struct config_problems *problems, struct iicp_bu
         log_set_level((enum log_level) next->log_level);
         node_endpoint_find(n);
         backends_reload(n->backends);
+        vouch_reload(n->vouch);
         directory_keys_reload(n->keys);
         directory_reload(n->directory);
         rotation_reload(n->rotation);

@@ -53,6 +53,7 @@ struct node {
         struct door_native *native;
         struct listener *listener;
         struct directory *directory;
+        struct vouch *vouch;          /* for the operator: delegation, manifest, price */
         struct directory_keys *keys;  /* by which consumer tokens are verified */
         struct control *control;
         struct notify *notify;

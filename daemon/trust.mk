@@ -1,4 +1,6 @@
 # who asks, and what vouches for whom
 daemon_libiicpd_la_SOURCES += \
 	daemon/task/principal.h daemon/task/principal.c \
-	daemon/directory/key.h daemon/directory/key.c
+	daemon/directory/key.h daemon/directory/key.c \
+	daemon/directory/vouch.h daemon/directory/vouch_internal.h daemon/directory/vouch.c \
+	daemon/directory/vouch_job.c daemon/directory/vouch_manifest.c

@@ -4,6 +4,7 @@
 #include "json-internal.h"
 #include "util.h"
 
+#include <ctype.h>
 #include <iicp/canonical.h>
 #include <iicp/codec.h>
 #include <iicp/hmac.h>
@@ -38,6 +39,46 @@ int iicp_multiplier_parse(struct iicp_str text, unsigned *ret) {
                 return -EINVAL;
         *ret = (unsigned) (whole * IICP_CREDIT + part);
         return 0;
+}
+
+/* Billions of parameters in a name: "llama3.1:8b" is 8, "qwen2.5-0.5b" 0.5; negative without. */
+static double billions(const char *name) {
+        double best = -1;
+
+        for (const char *p = name; *p; p++) {
+                double v = 0, unit = 1;
+                const char *q = p;
+
+                if (!json_is_digit(*p) || (p > name && (json_is_digit(p[-1]) || (p[-1] == '.' && p > name + 1 && json_is_digit(p[-2])))))
+                        continue;
+                for (; json_is_digit(*q) && q - p < 9; q++)
+                        v = v * 10 + (*q - '0');
+                if (*q == '.' && json_is_digit(q[1]))
+                        for (q++; json_is_digit(*q); q++)
+                                v += (*q - '0') * (unit /= 10);
+                if ((*q == 'b' || *q == 'B') && !isalnum((unsigned char) q[1]) && v > best)
+                        best = v;
+        }
+        return best;
+}
+
+unsigned iicp_multiplier_effective(unsigned declared, const char *const *models, size_t n) {
+        static const struct {
+                double below;
+                unsigned weight; /* in ten-thousandths */
+        } tiers[] = {{1, 500}, {10, 10000}, {20, 20000}, {50, 65000}, {85, 320000}};
+        unsigned weight = IICP_CREDIT;
+        double size = -1;
+
+        for (size_t i = 0; i < n; i++)
+                size = MAX(size, billions(models[i]));
+        if (size >= 0) {
+                weight = 750000;
+                for (size_t i = ARRAY_SIZE(tiers); i > 0; i--)
+                        if (size < tiers[i - 1].below)
+                                weight = tiers[i - 1].weight;
+        }
+        return MIN(declared, 3 * weight);
 }
 
 void iicp_credit_text(uint64_t parts, char out[IICP_CREDIT_TEXT]) {

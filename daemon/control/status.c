@@ -2,6 +2,7 @@
 #include "control/control.h"
 
 #include "build-config.h"
+#include "directory/vouch.h"
 #include "door_native.h"
 #include "health.h"
 #include "listener.h"
@@ -36,7 +37,8 @@ static const char *word_of(const struct node *n, const struct health *h) {
                 return "draining";
         if (h->readiness == HEALTH_READY)
                 return directory_state(n->directory) == DIRECTORY_BLOCKED || backends_auth_failed(n->backends) ||
-                                               rotation_overdue(n->rotation) || clock_troubled(n)
+                                               rotation_overdue(n->rotation) || clock_troubled(n) ||
+                                               vouch_degraded(n->vouch)
                                ? "degraded" : "ready";
         return h->readiness == HEALTH_DEGRADED ? "degraded" : "not ready";
 }
@@ -77,6 +79,8 @@ static void sentence_of(struct node *n, const struct health *h, char *out, size_
                 snprintf(out, cap, "the encryption key is past its end and the directory has taken no other");
         else if (clock_troubled(n))
                 clock_watch_sentence(&n->clock_watch, out, cap);
+        else if (vouch_degraded(n->vouch))
+                snprintf(out, cap, "%s", vouch_degraded(n->vouch));
         else
                 snprintf(out, cap, "%u of %u slots in use", corridor_active(n->corridor),
                          corridor_effective(n->corridor));

@@ -2,6 +2,7 @@
 #include "build-config.h"
 
 #include "internal.h"
+#include "vouch.h"
 #include "../policy.h"
 #include "util.h"
 
@@ -259,6 +260,7 @@ static int digest(struct node *n, const char *endpoint, const char *const *model
                   unsigned omit, char out[65]) {
         _cleanup_free_ const char **sorted = calloc(n_models + 1, sizeof *sorted);
         _cleanup_json_ json_object *o = NULL;
+        _cleanup_(iicp_buf_free) struct iicp_buf all = {0};
         uint8_t hash[32];
         unsigned carried = 0;
         const char *text;
@@ -269,7 +271,11 @@ static int digest(struct node *n, const char *endpoint, const char *const *model
         qsort(sorted, n_models, sizeof *sorted, compare);
         o = declaration(n, endpoint, sorted, n_models, omit & ~(unsigned) PART_CX, &carried);
         text = o ? json_object_to_json_string_ext(o, JSON_FLAGS) : NULL;
-        if (!text || iicp_sha256(iicp_str(text), hash) < 0)
+        if (!text)
+                return -ENOMEM;
+        iicp_buf_puts(&all, text);
+        vouch_declared(n->vouch, omit, &all);
+        if (all.error || iicp_sha256(iicp_buf_str(&all), hash) < 0)
                 return -ENOMEM;
         iicp_hex(hash, sizeof hash, out);
         return 0;
@@ -324,6 +330,7 @@ int body_register(struct directory *d, struct registration *reg) {
                 snprintf(reg->cx_key_id, sizeof reg->cx_key_id, "%s", state_cx_key_id(node->state));
         /* The token goes in by hand, so that it is in no memory that is not wiped. */
         iicp_buf_add(&reg->body, text, strlen(text) - 1);
+        reg->carried |= vouch_register_members(node->vouch, reg->omitted, &reg->body);
         if (id->node_token[0]) {
                 iicp_buf_puts(&reg->body, ",\"current_node_token\":");
                 iicp_buf_json_str(&reg->body, iicp_str(id->node_token));
@@ -359,6 +366,13 @@ static int add_batch(json_object *body, const struct batch *b, struct beat_conte
         if (r == 0)
                 memcpy(content->batch_id, b->id, sizeof content->batch_id);
         return r;
+}
+
+static int add_price(json_object *body, const struct node *n, struct beat_content *content) {
+        _cleanup_(iicp_buf_free) struct iicp_buf text = {0};
+
+        content->price = vouch_signed_price(n->vouch, &text);
+        return content->price ? add(body, "pricing", json_tokener_parse(text.p)) : 0;
 }
 
 static int add_stability(json_object *body, struct node *n) {
@@ -415,7 +429,8 @@ int body_heartbeat(struct directory *d, bool available, struct iicp_buf *out,
             add_int(o, "active_jobs", corridor_active(n->corridor)) < 0 ||
             add(o, "available", json_object_new_boolean(available)) < 0 ||
             (!minimal && (add_models(o, n) < 0 || add_stability(o, n) < 0 ||
-                          add_recovery(o, d) < 0 || add_batch(o, &d->batch, ret) < 0)) ||
+                          add_recovery(o, d) < 0 || add_batch(o, &d->batch, ret) < 0 ||
+                          add_price(o, n, ret) < 0)) ||
             add_challenge(o, state_identity(n->state), ret) < 0)
                 return -ENOMEM;
         text = json_object_to_json_string_ext(o, JSON_FLAGS);

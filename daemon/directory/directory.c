@@ -3,6 +3,7 @@
 #include "internal.h"
 #include "log.h"
 #include "util.h"
+#include "vouch.h"
 
 #include <errno.h>
 #include <event2/util.h>
@@ -138,7 +139,8 @@ void directory_advance(struct directory *d) {
         }
         if (!d->registered && !d->wanted)
                 directory_want(d, "the first time since the start");
-        if (d->wanted && !must_wait(d))
+        /* Without what is being signed it would be another declaration. */
+        if (d->wanted && !must_wait(d) && vouch_ready(d->node->vouch))
                 registration_start(d);
 }
 
@@ -160,7 +162,7 @@ static void check_drift(struct directory *d) {
         size_t n;
         const char *const *models;
 
-        if (!d->registered || d->reg || d->wanted || d->left || directory_off(d) ||
+        if (!d->registered || d->reg || d->wanted || d->left || !vouch_ready(d->node->vouch) || directory_off(d) ||
             body_digest(d, digest) < 0 ||
             strcmp(digest, state_identity(d->node->state)->registered.capability_digest) == 0)
                 return;

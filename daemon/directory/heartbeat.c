@@ -2,6 +2,7 @@
 #include "batch_store.h"
 #include "internal.h"
 #include "log.h"
+#include "vouch.h"
 #include "util.h"
 
 #include <errno.h>
@@ -105,6 +106,8 @@ static bool settle(struct directory *d, const struct fetch_answer *a) {
         bool readable = directory_answer_ok(a, 200, &answer);
 
         take_batch(d, &answer);
+        if (d->beat.content.price)
+                vouch_price_delivered(d->node->vouch);
         if (readable)
                 take_challenge(d, &answer);
         if (readable)
@@ -179,6 +182,10 @@ static void failed(struct directory *d, const struct fetch_answer *a) {
                    ++d->beat.forbidden >= FORBIDDEN_MAX) {
                 d->beat.forbidden = 0;
                 directory_rejected(d, "the directory refused three heartbeats");
+        } else if (a->error == FETCH_OK && a->status == 422 && d->beat.content.price &&
+                   strcmp(e.code, "IICP-E010") == 0) {
+                vouch_price_refused(d->node->vouch);
+                schedule(d, BEAT_INTERVAL_MIN_MS);
         } else if (a->error == FETCH_OK && a->status == 422) {
                 d->beat.minimal_until_ms = directory_now(d) + MINIMAL_BODY_MS;
                 say_fields(&e);

@@ -72,6 +72,7 @@ struct registration {
 struct beat_content {
         bool challenge;                 /* the answer to it */
         char batch_id[37];              /* "" = no counts */
+        bool price;                     /* the signed one */
 };
 
 struct heartbeat {

@@ -4,6 +4,7 @@
 #include "../rotation.h"
 #include "log.h"
 #include "util.h"
+#include "vouch.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -158,6 +159,7 @@ static void stored(struct directory *d) {
                 directory_want(d, "the new route goes in, with proof");
         heartbeat_begin(d);
         directory_keys_registered(d->node->keys);
+        vouch_registered(d->node->vouch);
         directory_done(d, true);
         directory_advance(d);
 }

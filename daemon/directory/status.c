@@ -3,6 +3,7 @@
 #include "key.h"
 #include "log.h"
 #include "util.h"
+#include "vouch.h"
 
 /* What others may know about it. */
 
@@ -145,6 +146,8 @@ void directory_json(const struct directory *d, struct iicp_buf *out) {
         }
         iicp_buf_puts(out, ",\"key\":");
         directory_keys_json(d->node->keys, out);
+        iicp_buf_puts(out, ",\"operator\":");
+        vouch_json(d->node->vouch, out);
         if (d->observed_ip[0])
                 json_text(out, "observed_source_ip", d->observed_ip);
         iicp_buf_printf(out, ",\"source_differs\":%s", d->source_differs ? "true" : "false");

@@ -16,6 +16,9 @@ extern "C" {
 
 /* "1.5" of 0 to 1000 with at most four decimals, in ten-thousandths; -EINVAL. */
 IICP_API int iicp_multiplier_parse(struct iicp_str text, unsigned *ret);
+/* Directories clamp a price to three times the weight of the largest model, which its name tells by
+ * "<n>b". */
+IICP_API unsigned iicp_multiplier_effective(unsigned declared, const char *const *models, size_t n);
 /* Shortest decimal text: "1", "0.5", "0.0001". */
 #define IICP_CREDIT_TEXT 24
 IICP_API void iicp_credit_text(uint64_t parts, char out[IICP_CREDIT_TEXT]);

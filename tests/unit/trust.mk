@@ -35,3 +35,9 @@ tests_unit_daemon_directory_test_key_SOURCES = tests/unit/daemon/directory/test-
 tests_unit_daemon_directory_test_key_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_directory_test_key_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_directory_test_key_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-vouch
+tests_unit_daemon_directory_test_vouch_SOURCES = tests/unit/daemon/directory/test-vouch.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_vouch_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_vouch_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_vouch_LDADD = $(UNIT_DAEMON_LIBS)

@@ -167,6 +167,25 @@ static void IICPD_01_84_amounts_round_and_never_overflow(void **state) {
         assert_int_equal(iicp_award_parts(UINT64_MAX, IICP_MULTIPLIER_MAX), UINT64_MAX / 1000);
 }
 
+static void IICPD_01_65_prices_are_clamped_by_the_largest_model(void **state) {
+        static const struct {
+                const char *name;
+                unsigned cap; /* three times the weight, in ten-thousandths */
+        } cases[] = {
+                {"qwen2.5-0.5b", 1500}, {"llama3.1:8b", 30000}, {"phi-14B-instruct", 60000}, {"mixtral-8x22b", 195000},
+                {"llama3:70b", 960000}, {"llama-405b", 2250000}, {"gpt", 30000}, {"model-8bit", 30000}, {"v1.10b", 30000},
+                {"llama3:9.9b", 30000},
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                assert_int_equal(iicp_multiplier_effective(IICP_MULTIPLIER_MAX, &cases[i].name, 1), cases[i].cap);
+                assert_int_equal(iicp_multiplier_effective(1, &cases[i].name, 1), 1);
+        }
+        assert_int_equal(iicp_multiplier_effective(IICP_MULTIPLIER_MAX, NULL, 0), 30000);
+        assert_int_equal(iicp_multiplier_effective(IICP_MULTIPLIER_MAX, (const char *[]){"a:8b", "b:70b", "c:1b"}, 3), 960000);
+}
+
 static void IICPD_01_84_nonces_are_fresh(void **state) {
         char a[IICP_NONCE_TEXT], b[IICP_NONCE_TEXT];
 
@@ -184,6 +203,7 @@ int main(void) {
                 cmocka_unit_test(IICPD_01_84_CIP_CR1_RUST_IICPD_05_23_receipt_vectors),
                 cmocka_unit_test(IICPD_02_87_public_conformance_vectors),
                 cmocka_unit_test(IICPD_01_84_amounts_round_and_never_overflow),
+                cmocka_unit_test(IICPD_01_65_prices_are_clamped_by_the_largest_model),
                 cmocka_unit_test(IICPD_01_84_nonces_are_fresh),
         };
 
