@@ -28,6 +28,7 @@ static int64_t now_s(const struct rotation *r) {
 }
 
 static void look(void *arg);
+static void save(struct rotation *r);
 
 static void write_work(void *arg) {
         struct write *w = arg;
@@ -47,6 +48,7 @@ static void publish(struct rotation *r) {
         if (directory_state(r->node->directory) == DIRECTORY_OFF) {
                 state_cx_accepted(state, t.pending, now_s(r));
                 rotation_accepted(r->node);
+                save(r);
                 look(r);
         } else
                 directory_key_rotated(r->node->directory);

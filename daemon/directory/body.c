@@ -114,6 +114,9 @@ static json_object *profiles(const struct config *c) {
 static int append_group(json_object *array, const struct iicp_capability *group, unsigned max_tokens) {
         int r = 0;
 
+        /* without models: the operator's object, or a further intent of models that are listed elsewhere */
+        if (group->n_models == 0 && json_object_array_length(array) < CAPABILITIES_MAX)
+                return append(array, capability(group, max_tokens));
         for (size_t at = 0; r == 0 && at < group->n_models; at += MODELS_PER_CAPABILITY) {
                 struct iicp_capability part = *group;
 

@@ -25,6 +25,8 @@ A request that breaks the manners (no Host, POST without application/json, Expec
 
 import argparse
 import base64
+import email
+import email.policy
 import json
 import socket
 import struct
@@ -313,6 +315,8 @@ class Fake:
             return fault(400, "anthropic-version: header is required")
         if request["method"] == "GET":
             return self.get(path, flavour, say, fault)
+        if path == "/v1/audio/transcriptions":
+            return self.transcribe(request, names.get("content-type", ""), headers, say, fault)
         if names.get("content-type") != "application/json":
             return fault(400, "Unsupported Media Type")
         try:
@@ -366,7 +370,36 @@ class Fake:
             inputs = body["input"] if isinstance(body.get("input"), list) else [body.get("input")]
             return say(200, {"object": "list", "model": model, "data": [
                 {"object": "embedding", "index": i, "embedding": [0.25, -0.5]} for i in range(len(inputs))], "usage": usage})
+        if path == "/v1/audio/speech":
+            if set(body) - {"model", "input", "voice", "response_format", "speed"} or not body.get("voice"):
+                return fault(400, "what is not known")
+            headers["Content-Type"] = "audio/wav"
+            return 200, headers, b"RIFF\x00\xff" + body["input"].encode()
+        if path == "/v1/moderations":
+            inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
+            return say(200, {"id": "modr-1", "model": model or "moderator", "results": [
+                {"flagged": "bad" in i, "categories": {}, "category_scores": {}} for i in inputs]})
+        if path == "/v1/rerank":
+            scored = [{"index": i, "relevance_score": float(len(d))} for i, d in enumerate(body["documents"])]
+            return say(200, {"model": model, "results": scored, "usage": usage})
         return fault(404, "File Not Found")
+
+    def transcribe(self, request, content_type, headers, say, fault):
+        """A form, read by somebody else's parser."""
+        text = b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + request["body"].encode()
+        form = email.message_from_bytes(text, policy=email.policy.HTTP)
+        if form.get_content_type() != "multipart/form-data":
+            return fault(400, "no form")
+        parts = {p.get_param("name", header="content-disposition"): p for p in form.iter_parts()}
+        if set(parts) - {"file", "model", "language", "prompt", "temperature", "response_format"} or "file" not in parts:
+            return fault(400, "parts are missing, or are not known")
+        heard = {n: p.get_content().rstrip("\r\n") for n, p in parts.items() if n != "file"}
+        heard["filename"] = parts["file"].get_filename()
+        heard["bytes"] = len(parts["file"].get_payload(decode=True))
+        if heard["response_format"] == "text":
+            headers["Content-Type"] = "text/plain; charset=utf-8"
+            return 200, headers, "hallo wält".encode()
+        return say(200, {"text": "hallo", "heard": heard})
 
     def messages(self, path, body, headers, say, fault):
         """Anthropic's dialect: what it demands, and no member that it does not know."""
