@@ -45,3 +45,37 @@ tests_unit_daemon_directory_test_heartbeat_SOURCES = tests/unit/daemon/directory
 tests_unit_daemon_directory_test_heartbeat_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_directory_test_heartbeat_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_directory_test_heartbeat_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/lib/test-redirect
+tests_unit_lib_test_redirect_SOURCES = tests/unit/lib/test-redirect.c
+tests_unit_lib_test_redirect_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_lib_test_redirect_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_lib_test_redirect_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS)
+UNIT_TESTS += tests/unit/lib/test-directory_read
+tests_unit_lib_test_directory_read_SOURCES = tests/unit/lib/test-directory_read.c
+tests_unit_lib_test_directory_read_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_lib_test_directory_read_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_lib_test_directory_read_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-client
+tests_unit_daemon_directory_test_client_SOURCES = tests/unit/daemon/directory/test-client.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_client_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_client_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_client_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-refusal
+tests_unit_daemon_directory_test_refusal_SOURCES = tests/unit/daemon/directory/test-refusal.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_refusal_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_refusal_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_refusal_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-ladder
+tests_unit_daemon_directory_test_ladder_SOURCES = tests/unit/daemon/directory/test-ladder.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_ladder_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_ladder_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_ladder_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-look
+tests_unit_daemon_directory_test_look_SOURCES = tests/unit/daemon/directory/test-look.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_look_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_look_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_look_LDADD = $(UNIT_DAEMON_LIBS)

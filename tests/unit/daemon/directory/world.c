@@ -156,6 +156,7 @@ struct fetch *fetch_start(struct fetch_pool *p, const struct fetch_request *r, f
         *f = (struct fetch){.timeout_ms = r->timeout_ms,
                             .connect_ms = r->connect_timeout_ms,
                             .at_ms = world->now_ms,
+                            .max_answer = r->max_answer,
                             .done = done,
                             .arg = arg};
         snprintf(f->method, sizeof f->method, "%s", r->method);
@@ -215,6 +216,22 @@ void world_answer(struct fetch *f, int status, const char *body) {
         f->done(f->arg, &(struct fetch_answer){.error = FETCH_OK,
                                                .status = status,
                                                .body = iicp_str(body)});
+}
+
+void world_redirect(struct fetch *f, int status, const char *location, const char *retry_after) {
+        f->over = true;
+        f->done(f->arg, &(struct fetch_answer){.error = FETCH_OK,
+                                               .status = status,
+                                               .location = iicp_str(location),
+                                               .retry_after = iicp_str(retry_after)});
+}
+
+unsigned world_count(const char *method, const char *path) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < world->n_calls; i++)
+                n += strcmp(world->calls[i].method, method) == 0 && strstr(world->calls[i].url, path) != NULL;
+        return n;
 }
 
 void world_fail(struct fetch *f, enum fetch_error e) {
@@ -378,6 +395,15 @@ int metrics_add_gauges(struct metrics *m, metrics_gauge_fn fn, void *arg) {
 
 static double middle(double low, double high) {
         return (low + high) / 2;
+}
+
+void world_new_policy(void) {
+        const char *key;
+        char why[256];
+
+        policy_free(world->node.policy);
+        world->node.policy = NULL;
+        assert_int_equal(policy_new(&world->config, &world->node.policy, &key, why, sizeof why), 0);
 }
 
 int world_setup(void **state) {

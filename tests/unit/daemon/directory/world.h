@@ -17,6 +17,7 @@ struct fetch {
         unsigned n_headers;
         char *body;
         uint64_t timeout_ms, connect_ms, at_ms;
+        size_t max_answer;
         fetch_done_fn done;
         void *arg;
         bool over, cancelled;
@@ -58,6 +59,7 @@ void world_forget(void);
 double world_slowness(void);
 int world_setup(void **state);
 int world_teardown(void **state);
+void world_new_policy(void); /* after a change of the intents in config */
 /* Moves the clock, firing what falls due in order; answers calls of recovery checks. */
 void world_run(uint64_t ms);
 /* The newest call that is not over; fails the test if there is none for this path. */
@@ -65,6 +67,10 @@ struct fetch *world_call(const char *method, const char *path);
 bool world_idle(void); /* nothing in flight but reads */
 void world_answer(struct fetch *f, int status, const char *body);
 void world_fail(struct fetch *f, enum fetch_error e);
+/* A 307 or another answer with these headers and no body. */
+void world_redirect(struct fetch *f, int status, const char *location, const char *retry_after);
+/* Calls so far whose URL contains path. */
+unsigned world_count(const char *method, const char *path);
 /* Answers the REGISTER that is open with a usable 201. */
 void world_accept(const char *token, const char *key);
 void world_saved(void); /* lets the oldest held write finish */
