@@ -156,6 +156,19 @@ static bool is(const struct iicp_directory_error *e, const char *code) {
         return strcmp(e->code, code) == 0;
 }
 
+/* These mean something else on other routes. [05 section 18] */
+static enum iicp_directory_class class_at_register(const struct iicp_directory_error *e) {
+        if (is(e, "liveness_failed") || is(e, "IICP-E036"))
+                return IICP_DIR_LIVENESS_FAILED;
+        if (is(e, "IICP-E049") || is(e, "IICP-E050"))
+                return IICP_DIR_OWNERSHIP_DENIED;
+        if (is(e, "IICP-E052"))
+                return IICP_DIR_CAPACITY_REFUSED;
+        if (is(e, "IICP-E051") || is(e, "IICP-E063"))
+                return IICP_DIR_OPERATOR_REFUSED;
+        return IICP_DIR_OTHER;
+}
+
 static enum iicp_directory_class class_by_code(const struct iicp_directory_error *e, enum iicp_directory_call call) {
         if (is(e, "restricted_domain_denied"))
                 return IICP_DIR_MEMBERSHIP_DENIED;
@@ -163,19 +176,11 @@ static enum iicp_directory_class class_by_code(const struct iicp_directory_error
                 return IICP_DIR_RATE_LIMITED;
         if (is(e, "IICP-E035"))
                 return IICP_DIR_ENDPOINT_NOT_ROUTABLE;
-        if (is(e, "liveness_failed") || (is(e, "IICP-E036") && call == IICP_DIR_CALL_REGISTER))
-                return IICP_DIR_LIVENESS_FAILED;
-        if (is(e, "IICP-E049") || is(e, "IICP-E050"))
-                return IICP_DIR_OWNERSHIP_DENIED;
         if (is(e, "IICP-POLICY-001"))
                 return IICP_DIR_INTENT_REFUSED;
-        if (is(e, "IICP-E052"))
-                return IICP_DIR_CAPACITY_REFUSED;
-        if (is(e, "IICP-E051") || is(e, "IICP-E063"))
-                return IICP_DIR_OPERATOR_REFUSED;
         if (is(e, "IICP-E010") && call != IICP_DIR_CALL_OTHER)
                 return IICP_DIR_PRICING_REFUSED;
-        return IICP_DIR_OTHER;
+        return call == IICP_DIR_CALL_REGISTER ? class_at_register(e) : IICP_DIR_OTHER;
 }
 
 static enum iicp_directory_class class_of(const struct iicp_directory_error *e, enum iicp_directory_call call) {

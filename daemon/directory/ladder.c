@@ -95,8 +95,9 @@ static bool without_key(struct directory *d) {
 }
 
 static void wait_for_route(struct directory *d) {
-        unsigned n = MIN(d->ladder.waits++, 5u);
+        unsigned n = MIN(d->ladder.waits, 5u);
 
+        d->ladder.waits++;
         directory_hold(d, MIN((uint64_t) WAIT_MS << n, (uint64_t) WAIT_MAX_MS));
 }
 

@@ -23,6 +23,8 @@
         "\":[\"" code "\"]}}}"
 #define DIR (world->node.directory)
 
+static char *custom[] = {(char *) "urn:iicp:intent:x.acme:chat:v1=urn:iicp:intent:llm:chat:v1", NULL};
+
 static struct fetch *reg(void) {
         return world_call("POST", "/v1/register");
 }
@@ -150,6 +152,7 @@ static void IICPD_01_38_a_vendors_intent_is_left_out_once(void **state) {
 
         (void) state;
         world->config.intent_default = (char *) "urn:iicp:intent:x.acme:chat:v1";
+        world->config.intents_custom = custom;
         world_new_policy();
         world->models[1] = "nomic-embed-text";
         world->n_models = 2;
@@ -169,6 +172,7 @@ static void IICPD_01_38_a_vendors_intent_is_left_out_once(void **state) {
 static void IICPD_01_38_accepted_without_it_nothing_is_declared_anew(void **state) {
         (void) state;
         world->config.intent_default = (char *) "urn:iicp:intent:x.acme:chat:v1";
+        world->config.intents_custom = custom;
         world_new_policy();
         world->models[1] = "nomic-embed-text";
         world->n_models = 2;
@@ -188,6 +192,7 @@ static void IICPD_01_38_accepted_without_it_nothing_is_declared_anew(void **stat
 static void IICPD_01_38_the_last_capability_stays(void **state) {
         (void) state;
         world->config.intent_default = (char *) "urn:iicp:intent:x.acme:chat:v1";
+        world->config.intents_custom = custom;
         world_new_policy();
         directory_start(DIR);
         assert_int_equal(refused(422, FIELDS("The intent is not valid.", "capabilities.0.intent"), 400000), 300000);
