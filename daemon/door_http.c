@@ -157,15 +157,23 @@ static void conn_ended(struct http_conn *c) {
         uint64_t idle_ms = clock_mono_ms(node->clock) - c->since_ms, consumed = c->consumed;
         bool park = c->parking && !d->stopping && http_conn_received(c) == c->consumed;
         bool linger = c->linger && !c->gone && !d->stopping;
+        struct http_stream *stream = c->gone || d->stopping ? NULL : c->stream;
         int fd = -1;
 
+        if (c->stream && !stream)
+                http_stream_drop(c->stream);
+
         epoll_ctl(d->watch_fd, EPOLL_CTL_DEL, c->fd, NULL);
-        if (park || linger)
+        if (park || linger || stream)
                 fd = keep_descriptor(c);
         if (fd < 0)
                 listener_closed(node->listener, c->fd);
         conn_free(c);
-        if (fd >= 0 && park)
+        if (stream && fd < 0)
+                http_stream_drop(stream);
+        else if (stream)
+                http_stream_start(stream, fd);
+        else if (fd >= 0 && park)
                 listener_idle(node->listener, fd, idle_ms, consumed);
         else if (fd >= 0)
                 http_linger_start(d, fd);
@@ -336,6 +344,7 @@ struct door_http *door_http_free(struct door_http *d) {
                 c->gone = true;
                 http_request_abort(c); /* the library refuses to stop with suspended connections */
         }
+        http_stream_free_all(d);
         http_linger_free_all(d);
         if (d->ready)
                 event_free(d->ready); /* before its descriptor is closed */

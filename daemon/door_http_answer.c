@@ -25,11 +25,16 @@ static void header(struct MHD_Response *r, const char *name, const char *value) 
         (void) MHD_add_response_header(r, name, value);
 }
 
-void http_common_headers(struct MHD_Response *r, const char *type) {
+static void headers(struct MHD_Response *r, const char *type) {
         for (size_t i = 0; i < sizeof common / sizeof common[0]; i++)
                 header(r, common[i][0], common[i][1]);
         if (type)
                 header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+}
+
+void http_common_text(struct iicp_buf *out) {
+        for (size_t i = 0; i < sizeof common / sizeof common[0]; i++)
+                iicp_buf_printf(out, "%s: %s\r\n", common[i][0], common[i][1]);
 }
 
 /* Takes the body. */
@@ -39,7 +44,7 @@ static struct MHD_Response *response(char *body, size_t n, const char *type) {
         if (!r)
                 free(body);
         else
-                http_common_headers(r, type);
+                headers(r, type);
         return r;
 }
 
@@ -124,7 +129,7 @@ static struct MHD_Response *secret_response(char *body, size_t n) {
         if (!r)
                 wipe(body);
         else
-                http_common_headers(r, JSON);
+                headers(r, JSON);
         return r;
 }
 
@@ -190,7 +195,7 @@ struct MHD_Response *http_options_response(void) {
         struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 
         if (r) {
-                http_common_headers(r, NULL);
+                headers(r, NULL);
                 header(r, "Access-Control-Max-Age", "86400");
         }
         return r;
@@ -219,8 +224,7 @@ enum MHD_Result http_send_raw(struct http_conn *c, enum iicp_refusal_id id) {
         refusal_body(c, id, &body);
         iicp_buf_printf(&out, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: " JSON "\r\nContent-Length: %zu\r\n",
                         info->status, reason(info->status), body.n);
-        for (size_t i = 0; i < sizeof common / sizeof common[0]; i++)
-                iicp_buf_printf(&out, "%s: %s\r\n", common[i][0], common[i][1]);
+        http_common_text(&out);
         iicp_buf_puts(&out, "\r\n");
         iicp_buf_add_str(&out, iicp_buf_str(&body));
         if (!out.error && !body.error)

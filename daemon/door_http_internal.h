@@ -39,13 +39,13 @@ struct http_request {
         bool deferred;               /* no body: answered when the request is complete */
         bool refused;                /* an answer is queued before the body was read */
         bool wants_body, complete;
+        bool http_1_0;
         struct http_target target;
         struct http_fields fields;
         size_t head_n;
         char *body;
         size_t n, cap;
         struct task *task;
-        struct http_stream *stream;  /* the answer is a stream of events */
         bool answered;
         struct task_answer answer;
 };
@@ -60,6 +60,7 @@ struct http_conn {
         uint64_t since_ms;           /* request head awaited since; then: request since */
         uint64_t consumed;           /* bytes of complete requests */
         bool killed, gone, parking, linger, suspended;
+        struct http_stream *stream;  /* takes over when the library has let go */
         struct sockaddr_in6 peer;    /* or sockaddr_in */
         struct http_request req;
 };
@@ -79,6 +80,7 @@ struct door_http {
         unsigned n;
         struct http_queue heads, bodies, kept;
         struct http_linger *lingering;
+        struct http_stream *streams;
         struct MHD_Response *options;
         bool stopping;
 };
@@ -109,8 +111,8 @@ enum MHD_Result http_answer_refusal(struct http_conn *c, enum iicp_refusal_id id
 enum MHD_Result http_answer_refused(struct http_conn *c, const struct iicp_refusal *refusal);
 /* 200 and JSON; takes the bytes. */
 enum MHD_Result http_answer_json(struct http_conn *c, struct iicp_buf *out);
-/* CORS and the like for a response that is made elsewhere. */
-void http_common_headers(struct MHD_Response *r, const char *type);
+/* CORS and the like, as lines, for an answer that is written elsewhere. */
+void http_common_text(struct iicp_buf *out);
 enum MHD_Result http_answer_task(struct http_conn *c, struct task_answer *a);
 enum MHD_Result http_answer_health(struct http_conn *c);
 enum MHD_Result http_answer_metrics(struct http_conn *c);
@@ -124,15 +126,17 @@ enum MHD_Result http_send_raw(struct http_conn *c, enum iicp_refusal_id id);
 enum MHD_Result http_lifecycle_get(struct http_conn *c);
 enum MHD_Result http_lifecycle_post(struct http_conn *c);
 
-/* door_http_stream.c: events as they come. The observer is taken over. */
+/* door_http_stream.c: events as they come. The connection leaves the library: http_stream_answer returns
+ * MHD_NO, and the end of the library's connection starts the stream on a duplicate of its descriptor. */
 struct lifecycle_observer;
 enum http_stream_form { HTTP_STREAM_SSE, HTTP_STREAM_NDJSON, HTTP_STREAM_SUBJECT /* SSE of /v1/stream */ };
 struct http_stream *http_stream_new(struct http_conn *c, enum http_stream_form form, bool follow);
-void http_stream_ready(void *stream); /* lifecycle_ready_fn */
-enum MHD_Result http_stream_answer(struct http_stream *s, struct lifecycle_observer *o);
-/* Without an answer, or once the request is over: nothing of it is used any more. */
-void http_stream_leave(struct http_stream *s);
-void http_stream_free(struct http_stream *s);
+void (*http_stream_ready(void))(void *stream); /* what an observer of it calls */
+/* Takes the observer over. */
+enum MHD_Result http_stream_answer(struct http_conn *c, struct http_stream *s, struct lifecycle_observer *o);
+void http_stream_start(struct http_stream *s, int fd); /* one that the listener knows about */
+void http_stream_drop(struct http_stream *s);
+void http_stream_free_all(struct door_http *d);
 
 /* door_http_linger.c: an answer must arrive although the rest of the request was not read. Takes
  * the descriptor, a duplicate that the listener knows about. */

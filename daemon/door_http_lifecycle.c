@@ -55,12 +55,12 @@ static enum MHD_Result answer_events(struct http_conn *c, struct lifecycle_task 
         s = http_stream_new(c, form, form != HTTP_STREAM_NDJSON || r->target.follow);
         if (!s)
                 return MHD_NO;
-        o = lifecycle_observe(t, after, http_stream_ready, s, &refusal);
+        o = lifecycle_observe(t, after, http_stream_ready(), s, &refusal);
         if (!o) {
-                http_stream_free(s);
+                http_stream_drop(s);
                 return http_answer_refused(c, &refusal);
         }
-        return http_stream_answer(s, o);
+        return http_stream_answer(c, s, o);
 }
 
 enum MHD_Result http_lifecycle_get(struct http_conn *c) {

@@ -242,8 +242,6 @@ void http_request_abort(struct http_conn *c) {
 
         if (t)
                 task_abort(t);
-        if (c->req.stream)
-                http_stream_leave(c->req.stream);
         http_resume(c);
 }
 
@@ -298,10 +296,10 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const cha
         (void) cls;
         (void) mhd;
         (void) url;
-        (void) version;
         if (!c || c->gone || c->killed)
                 return MHD_NO;
         r = &c->req;
+        r->http_1_0 = strcmp(version, "HTTP/1.0") == 0;
         if (!r->seen)
                 return on_head(c, method);
         if (*n > 0)
@@ -333,8 +331,6 @@ void http_on_completed(void *cls, struct MHD_Connection *mhd, void **request,
         struct task *t = TAKE_PTR(r->task);
         if (t)
                 task_abort(t);
-        if (r->stream)
-                http_stream_leave(TAKE_PTR(r->stream));
         if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
                 /* Framing of chunks is not told, so what has come is taken as it is. */
                 c->consumed += r->head_n + r->n;

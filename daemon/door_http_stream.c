@@ -1,89 +1,114 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "door_http_internal.h"
 
+#include "listener.h"
+#include "log.h"
 #include "node.h"
 #include "task/lifecycle.h"
 #include "util.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/uio.h>
 
-/* A stream of events as an HTTP answer. The library asks for bytes when the connection has room; while
- * there is no event the connection is suspended and costs nothing but itself. What is written are
- * pieces of the one copy that the store holds. [02 section 11.4] */
+/* A stream of events as an HTTP answer. It can last for minutes, and the library holds a pool of 40 KiB
+ * for each of its connections; so the library lets go of the connection, and what it had is written
+ * here: the head, then events as chunks, straight from the one copy that the store holds. While there is
+ * no event it costs a timer and a descriptor. [02 section 11.4] */
 
 #define KEEP_ALIVE_MS 15000 /* of silence */
+#define STALL_S 30          /* without progress of a write [02 section 2.5] */
 #define HEAD_MAX 320        /* bytes in front of an event */
-#define HTTP_1_0_BLOCK 1024 /* where the library cannot write in place */
 
 struct http_stream {
-        struct http_conn *c;         /* NULL: the request is over */
+        struct door_http *door;
+        struct http_stream *prev, *next;
         struct lifecycle_observer *observer;
-        enum http_stream_form form;
-        bool follow, over;
         struct lifecycle_event *event;
-        char head[HEAD_MAX];
-        struct iicp_str pieces[3];   /* still to write: head, event, what comes after */
+        enum http_stream_form form;
+        bool follow, over, chunked;
+        int fd;                      /* -1: the library has the connection still */
+        struct event readable, writable;
         struct timer silence;
+        struct iicp_buf begin;       /* head of the answer, until it is written */
+        char size[16], head[HEAD_MAX];
+        struct iovec pieces[5];      /* chunk size, head, event, what comes after it, end of the chunk */
 };
 
-static void on_silence(void *arg);
+static void pump(struct http_stream *s);
 
-struct http_stream *http_stream_new(struct http_conn *c, enum http_stream_form form, bool follow) {
-        struct http_stream *s = calloc(1, sizeof *s);
+static void stream_free(struct http_stream *s) {
+        struct door_http *d = s->door;
 
-        if (!s)
-                return NULL;
-        s->c = c;
-        s->form = form;
-        s->follow = follow;
-        timer_init(&s->silence, c->door->node->loop, on_silence, s);
-        return s;
-}
-
-static void event_written(struct http_stream *s) {
-        if (s->event)
-                lifecycle_event_unref(TAKE_PTR(s->event));
-}
-
-void http_stream_leave(struct http_stream *s) {
+        *(s->prev ? &s->prev->next : &d->streams) = s->next;
+        if (s->next)
+                s->next->prev = s->prev;
         timer_clear(&s->silence);
-        s->observer = lifecycle_observer_free(s->observer);
-        event_written(s);
-        s->over = true;
-        s->c = NULL;
-}
-
-void http_stream_free(struct http_stream *s) {
-        http_stream_leave(s);
+        lifecycle_observer_free(s->observer);
+        if (s->event)
+                lifecycle_event_unref(s->event);
+        iicp_buf_free(&s->begin);
+        if (s->fd >= 0) {
+                event_del(&s->readable);
+                event_del(&s->writable);
+        }
         free(s);
 }
 
-static void release(void *cls) {
-        struct http_stream *s = cls;
-
-        if (s->c)
-                s->c->req.stream = NULL;
-        http_stream_free(s);
+static void stream_close(struct http_stream *s) {
+        listener_closed(s->door->node->listener, s->fd);
+        close(s->fd);
+        stream_free(s);
 }
 
-void http_stream_ready(void *arg) {
+void http_stream_drop(struct http_stream *s) {
+        if (s->fd >= 0)
+                stream_close(s);
+        else
+                stream_free(s);
+}
+
+static void stream_ended(struct http_stream *s) {
+        struct door_http *d = s->door;
+        int fd = s->fd;
+
+        stream_free(s);
+        if (!d->stopping) {
+                http_linger_start(d, fd); /* the caller reads its end, whatever it has still sent */
+                return;
+        }
+        listener_closed(d->node->listener, fd);
+        close(fd);
+}
+
+static void on_ready(void *arg) {
         struct http_stream *s = arg;
 
         timer_clear(&s->silence);
-        if (s->c)
-                http_resume(s->c);
+        if (s->fd >= 0)
+                pump(s);
 }
 
-static void on_silence(void *arg) {
-        struct http_stream *s = arg;
+/* ---- text ---- */
 
-        if (!s->c || !s->c->suspended)
+static void piece(struct http_stream *s, size_t i, const char *p, size_t n) {
+        s->pieces[i] = (struct iovec){.iov_base = (void *) p, .iov_len = n};
+}
+
+/* What stands in pieces 1 to 3 becomes a chunk. */
+static void frame(struct http_stream *s) {
+        size_t n = s->pieces[1].iov_len + s->pieces[2].iov_len + s->pieces[3].iov_len;
+
+        if (!s->chunked)
                 return;
-        s->pieces[0] = IICP_STR(": k\n\n");
-        http_resume(s->c);
+        piece(s, 0, s->size, (size_t) snprintf(s->size, sizeof s->size, "%zx\r\n", n));
+        piece(s, 4, "\r\n", 2);
 }
 
-/* ---- events as text ---- */
+static void say(struct http_stream *s, const char *text, size_t n) {
+        piece(s, 1, text, n);
+        frame(s);
+}
 
 static const char *subject_event(const struct lifecycle_event *e) {
         if (e->sequence == 0)
@@ -113,26 +138,26 @@ static void take_event(struct http_stream *s, struct lifecycle_event *e) {
                               (unsigned long long) e->sequence);
                 iicp_buf_free(&id);
         }
-        s->pieces[0] = (struct iicp_str){s->head, (size_t) n};
-        s->pieces[1] = (struct iicp_str){e->json, e->n};
-        s->pieces[2] = iicp_str(after[s->form]);
+        piece(s, 1, s->head, (size_t) n);
+        piece(s, 2, e->json, e->n);
+        piece(s, 3, after[s->form], strlen(after[s->form]));
+        frame(s);
 }
 
 static void take_lagged(struct http_stream *s) {
+        bool lines = s->form == HTTP_STREAM_NDJSON;
         uint64_t earliest, latest;
         int n;
 
         lifecycle_observer_range(s->observer, &earliest, &latest);
-        n = snprintf(s->head, sizeof s->head, "%s{\"%searliest_available\":%llu,\"latest_sequence\":%llu}\n%s",
-                     s->form == HTTP_STREAM_NDJSON ? "" : "event: observer_lagged\ndata: ",
-                     s->form == HTTP_STREAM_NDJSON ? "event\":\"observer_lagged\",\"" : "",
-                     (unsigned long long) earliest, (unsigned long long) latest,
-                     s->form == HTTP_STREAM_NDJSON ? "" : "\n");
-        s->pieces[0] = (struct iicp_str){s->head, (size_t) n};
+        n = snprintf(s->head, sizeof s->head, "%s{%s\"earliest_available\":%llu,\"latest_sequence\":%llu}\n%s",
+                     lines ? "" : "event: observer_lagged\ndata: ", lines ? "\"event\":\"observer_lagged\"," : "",
+                     (unsigned long long) earliest, (unsigned long long) latest, lines ? "" : "\n");
+        say(s, s->head, (size_t) n);
         s->over = true;
 }
 
-/* false: nothing to write now. */
+/* The next text for the connection; false: there is none now. */
 static bool refill(struct http_stream *s) {
         struct lifecycle_event *e;
 
@@ -147,72 +172,157 @@ static bool refill(struct http_stream *s) {
                 return true;
         case LIFECYCLE_END:
                 s->over = true;
-                return false;
+                break;
         case LIFECYCLE_WAIT:
                 s->over = !s->follow;
-                return false;
+                break;
         }
-        return false;
+        if (s->over && s->chunked)
+                piece(s, 0, "0\r\n\r\n", 5);
+        return s->over && s->chunked;
 }
 
-static size_t write_pieces(struct http_stream *s, char *out, size_t max) {
-        size_t done = 0;
+/* ---- writing ---- */
 
-        for (size_t i = 0; i < ARRAY_SIZE(s->pieces); i++) {
-                size_t n = MIN(s->pieces[i].n, max - done);
-
-                memcpy(out + done, s->pieces[i].p ? s->pieces[i].p : "", n);
-                s->pieces[i].p += n;
-                s->pieces[i].n -= n;
-                done += n;
-                if (s->pieces[i].n > 0)
-                        return done;
-        }
-        event_written(s);
-        return done;
-}
-
-static bool written(const struct http_stream *s) {
-        return s->pieces[0].n == 0 && s->pieces[1].n == 0 && s->pieces[2].n == 0;
-}
-
-static ssize_t give(void *cls, uint64_t position, char *out, size_t max) {
-        struct http_stream *s = cls;
+static size_t unwritten(const struct http_stream *s) {
         size_t n = 0;
 
-        (void) position;
-        if (!s->c)
-                return MHD_CONTENT_READER_END_WITH_ERROR;
-        while (n < max && (!written(s) || refill(s)))
-                n += write_pieces(s, out + n, max - n);
-        if (n > 0)
-                return (ssize_t) n;
-        if (s->over)
-                return MHD_CONTENT_READER_END_OF_STREAM;
-        timer_set_ms(&s->silence, KEEP_ALIVE_MS);
-        http_suspend(s->c);
-        return 0;
+        for (size_t i = 0; i < ARRAY_SIZE(s->pieces); i++)
+                n += s->pieces[i].iov_len;
+        return n;
 }
 
-enum MHD_Result http_stream_answer(struct http_stream *s, struct lifecycle_observer *o) {
-        struct http_conn *c = s->c;
-        struct MHD_Response *r;
-        enum MHD_Result ok;
+static void written(struct http_stream *s, size_t n) {
+        for (size_t i = 0; i < ARRAY_SIZE(s->pieces); i++) {
+                size_t part = MIN(n, s->pieces[i].iov_len);
 
-        s->observer = o;
-        if (s->form != HTTP_STREAM_NDJSON)
-                s->pieces[0] = IICP_STR("retry: 2000\n\n");
-        r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP_1_0_BLOCK, give, s, release);
-        if (!r) {
-                http_stream_free(s);
-                return MHD_NO;
+                s->pieces[i].iov_base = (char *) s->pieces[i].iov_base + part;
+                s->pieces[i].iov_len -= part;
+                n -= part;
         }
-        http_common_headers(r, s->form == HTTP_STREAM_NDJSON ? "application/x-ndjson" : "text/event-stream");
-        (void) MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-        (void) MHD_add_response_header(r, "X-Accel-Buffering", "no"); /* a proxy must not gather it */
-        (void) MHD_add_response_header(r, "X-IICP-Generated-By-AI", "true");
-        c->req.stream = s;
-        ok = MHD_queue_response(c->mhd, MHD_HTTP_OK, r);
-        MHD_destroy_response(r);
-        return ok;
+        if (unwritten(s) > 0)
+                return;
+        iicp_buf_free(&s->begin);
+        if (s->event)
+                lifecycle_event_unref(TAKE_PTR(s->event));
+}
+
+/* 1: all is written; 0: the connection takes no more now; -errno. */
+static int write_on(struct http_stream *s) {
+        while (unwritten(s) > 0) {
+                struct msghdr m = {.msg_iov = s->pieces, .msg_iovlen = ARRAY_SIZE(s->pieces)};
+                ssize_t n = sendmsg(s->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return errno == EAGAIN ? 0 : -errno;
+                written(s, (size_t) n);
+        }
+        return 1;
+}
+
+/* As much as goes; afterwards the stream waits for room, for an event, or is gone. */
+static void pump(struct http_stream *s) {
+        static const struct timeval stall = {.tv_sec = STALL_S};
+        int r;
+
+        do
+                r = write_on(s);
+        while (r > 0 && refill(s));
+        if (r < 0)
+                stream_close(s);
+        else if (r == 0)
+                event_add(&s->writable, &stall);
+        else if (s->over)
+                stream_ended(s);
+        else
+                timer_set_ms(&s->silence, KEEP_ALIVE_MS);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg) {
+        (void) fd;
+        if (what & EV_TIMEOUT)
+                stream_close(arg);
+        else
+                pump(arg);
+}
+
+/* Nothing is expected; the end of what the caller sends is not the end of its reading. */
+static void on_readable(evutil_socket_t fd, short what, void *arg) {
+        struct http_stream *s = arg;
+        char dropped[1024];
+        ssize_t n = recv(fd, dropped, sizeof dropped, MSG_DONTWAIT);
+
+        (void) what;
+        if (n == 0)
+                event_del(&s->readable);
+        else if (n < 0 && errno != EAGAIN && errno != EINTR)
+                stream_close(s);
+}
+
+static void on_silence(void *arg) {
+        struct http_stream *s = arg;
+
+        say(s, ": k\n\n", 5);
+        pump(s);
+}
+
+/* ---- birth ---- */
+
+struct http_stream *http_stream_new(struct http_conn *c, enum http_stream_form form, bool follow) {
+        struct http_stream *s = calloc(1, sizeof *s);
+
+        if (!s)
+                return NULL;
+        s->door = c->door;
+        s->form = form;
+        s->follow = follow;
+        s->chunked = !c->req.http_1_0;
+        s->fd = -1;
+        timer_init(&s->silence, c->door->node->loop, on_silence, s);
+        s->next = c->door->streams;
+        if (s->next)
+                s->next->prev = s;
+        c->door->streams = s;
+        return s;
+}
+
+lifecycle_ready_fn http_stream_ready(void) {
+        return on_ready;
+}
+
+enum MHD_Result http_stream_answer(struct http_conn *c, struct http_stream *s, struct lifecycle_observer *o) {
+        s->observer = o;
+        iicp_buf_puts(&s->begin, "HTTP/1.1 200 OK\r\nConnection: close\r\nCache-Control: no-store\r\n"
+                                 "X-Accel-Buffering: no\r\nX-IICP-Generated-By-AI: true\r\n");
+        iicp_buf_printf(&s->begin, "Content-Type: %s\r\n%s",
+                        s->form == HTTP_STREAM_NDJSON ? "application/x-ndjson" : "text/event-stream",
+                        s->chunked ? "Transfer-Encoding: chunked\r\n" : "");
+        http_common_text(&s->begin);
+        iicp_buf_puts(&s->begin, "\r\n");
+        if (s->form != HTTP_STREAM_NDJSON)
+                iicp_buf_puts(&s->begin, s->chunked ? "d\r\nretry: 2000\n\n\r\n" : "retry: 2000\n\n");
+        c->stream = s;
+        http_kick(c->door); /* the library closes in one run and says so in the next */
+        return MHD_NO;
+}
+
+void http_stream_start(struct http_stream *s, int fd) {
+        struct event_base *base = loop_base(s->door->node->loop);
+
+        s->fd = fd;
+        event_assign(&s->readable, base, fd, EV_READ | EV_PERSIST, on_readable, s);
+        event_assign(&s->writable, base, fd, EV_WRITE, on_writable, s);
+        if (s->begin.error || event_add(&s->readable, NULL) < 0) {
+                stream_close(s);
+                return;
+        }
+        piece(s, 1, s->begin.p, s->begin.n);
+        pump(s);
+}
+
+void http_stream_free_all(struct door_http *d) {
+        while (d->streams)
+                http_stream_drop(d->streams);
 }

@@ -76,7 +76,7 @@ struct task {
         struct iicp_trace trace;
         bool trace_given;            /* trace.span_id is a span of the caller */
         char call_span[17];          /* of the backend request; "" = none */
-        char tracestate[TASK_TRACESTATE_MAX + 1];
+        char *tracestate;            /* NULL: none came */
         char trace_id[129];          /* X-IICP-Trace-Id of the answer */
         char profile[161];           /* a refused profile, for the answer */
 

@@ -29,6 +29,7 @@ static uint64_t now_ms(const struct lifecycle *l) {
 
 static void record_free(struct lifecycle_task *r) {
         lifecycle_drop_events(r, 0);
+        free(r->events);
         free(r);
 }
 

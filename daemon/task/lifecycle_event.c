@@ -7,6 +7,8 @@
 
 /* Events and the replay buffer. An event is written once, as the JSON that every observer gets. */
 
+#define EVENT_ALLOCATION 16 /* bytes that the allocator adds */
+#define RING_FIRST 16 /* places for events of a record that is new */
 #define EVENT_AROUND 256 /* bytes of an event besides its content, mostly */
 
 void lifecycle_event_unref(struct lifecycle_event *e) {
@@ -22,13 +24,18 @@ struct iicp_json lifecycle_event_get(const struct lifecycle_event *e, const char
         return iicp_json_get(&object, member);
 }
 
+/* What an event takes, for the account of the store. */
+static size_t event_size(const struct lifecycle_event *e) {
+        return sizeof(*e) + e->n + EVENT_ALLOCATION;
+}
+
 static void forget_oldest(struct lifecycle_task *r) {
         struct lifecycle_event *e = r->events[r->first];
 
-        r->first = (r->first + 1) % LIFECYCLE_EVENTS_MAX;
+        r->first = (r->first + 1) % r->n_ring;
         r->n--;
         r->bytes -= e->n;
-        r->store->facts.bytes -= e->n;
+        r->store->facts.bytes -= event_size(e);
         lifecycle_event_unref(e);
 }
 
@@ -48,14 +55,34 @@ static void make_room(struct lifecycle *l, size_t more) {
         }
 }
 
+/* A place for one more event. Until the ring has its full size nothing was dropped by number, but
+ * maybe by bytes, so it may begin anywhere. */
+static int ring_grow(struct lifecycle_task *r) {
+        unsigned n = MIN(r->n_ring + r->n_ring / 2 + RING_FIRST, LIFECYCLE_EVENTS_MAX);
+        struct lifecycle_event **v;
+
+        if (r->n < r->n_ring || r->n_ring == LIFECYCLE_EVENTS_MAX)
+                return 0;
+        v = calloc(n, sizeof(struct lifecycle_event *));
+        if (!v)
+                return -ENOMEM;
+        for (unsigned i = 0; i < r->n; i++)
+                v[i] = r->events[(r->first + i) % r->n_ring];
+        free(r->events);
+        r->events = v;
+        r->n_ring = n;
+        r->first = 0;
+        return 0;
+}
+
 static void keep(struct lifecycle_task *r, struct lifecycle_event *e) {
         while (r->n > 0 && (r->n == LIFECYCLE_EVENTS_MAX || r->bytes + e->n > LIFECYCLE_BYTES_MAX))
                 forget_oldest(r);
-        make_room(r->store, e->n);
-        r->events[(r->first + r->n) % LIFECYCLE_EVENTS_MAX] = e;
+        make_room(r->store, event_size(e));
+        r->events[(r->first + r->n) % r->n_ring] = e;
         r->n++;
         r->bytes += e->n;
-        r->store->facts.bytes += e->n;
+        r->store->facts.bytes += event_size(e);
 }
 
 static void write_error(const struct lifecycle_content *c, struct iicp_buf *out) {
@@ -148,7 +175,9 @@ int lifecycle_add(struct lifecycle_task *r, enum iicp_lifecycle_state state, con
         int status;
 
         iicp_buf_reserve(&out, content->members.n + content->sealed.n + content->open.n + EVENT_AROUND);
-        status = write_event(r, state, content, session, &out);
+        status = ring_grow(r);
+        if (status == 0)
+                status = write_event(r, state, content, session, &out);
         if (status < 0)
                 return status;
         e = event_of(r, state, content, iicp_buf_str(&out));

@@ -31,8 +31,8 @@ struct lifecycle_task {
         struct lifecycle *store;
         struct task *task;                         /* runs, or NULL */
         struct iicp_lifecycle_machine machine;
-        struct lifecycle_event *events[LIFECYCLE_EVENTS_MAX]; /* a ring */
-        unsigned first, n;
+        struct lifecycle_event **events;           /* a ring of n_ring places, as many as were needed */
+        unsigned n_ring, first, n;
         size_t bytes;
         struct lifecycle_observers observers;
         unsigned n_observers;

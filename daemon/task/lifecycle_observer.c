@@ -59,7 +59,7 @@ enum lifecycle_next lifecycle_observer_next(struct lifecycle_observer *o, struct
                 o->waiting = true;
                 return LIFECYCLE_WAIT;
         }
-        e = t->events[(t->first + (unsigned) (o->next - earliest(t))) % LIFECYCLE_EVENTS_MAX];
+        e = t->events[(t->first + (unsigned) (o->next - earliest(t))) % t->n_ring];
         e->refs++;
         o->next++;
         *ret_event = e;

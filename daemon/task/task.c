@@ -37,7 +37,7 @@ static void adopt_trace(struct task *t, const struct task_request *request) {
         t->trace_given = request->traceparent.p && iicp_trace_parse(request->traceparent, &t->trace) == 0;
         if (t->trace_given) {
                 if (request->tracestate.p && request->tracestate.n <= TASK_TRACESTATE_MAX)
-                        memcpy(t->tracestate, request->tracestate.p, request->tracestate.n);
+                        t->tracestate = strndup(request->tracestate.p, request->tracestate.n);
         } else if (trace_new(t->corridor, &t->trace) < 0)
                 memset(&t->trace, 0, sizeof(t->trace));
         if (header.p && header.n < sizeof(t->trace_id) && visible_ascii(header))
@@ -63,6 +63,7 @@ static void task_free(struct task *t) {
         iicp_buf_wipe(&t->opened);
         iicp_buf_wipe(&t->rewritten);
         iicp_wipe(&t->session, sizeof(t->session));
+        free(t->tracestate);
         if (t->body)
                 iicp_wipe(t->body, t->n_body);
         free(t->body);
