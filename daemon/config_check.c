@@ -231,6 +231,15 @@ static void check_pricing(const struct config *c, struct config_problems *p) {
                 problem_add(p, CONFIG_WARNING, &place, "credits.multiplier is not set: no price is declared");
 }
 
+static void check_tls(const struct config *c, struct config_problems *p) {
+        struct problem_place cert = place_of(c, NULL, "listen", "tls_cert"), key = place_of(c, NULL, "listen", "tls_key");
+
+        if (c->tls_cert.ref && !c->tls_key.ref)
+                problem_add(p, CONFIG_ERROR, &cert, "listen.tls_cert needs listen.tls_key");
+        if (c->tls_key.ref && !c->tls_cert.ref)
+                problem_add(p, CONFIG_ERROR, &key, "listen.tls_key needs listen.tls_cert");
+}
+
 void config_check(const struct config *c, const struct config_source *source, struct config_problems *p) {
         check_directory(c, p);
         if (source->consumer)
@@ -239,6 +248,7 @@ void config_check(const struct config *c, const struct config_source *source, st
         check_endpoint(c, p);
         check_policy(c, p);
         check_backends(c, p);
+        check_tls(c, p);
         check_pricing(c, p);
         if (c->cx_require && !c->cx_enabled) {
                 struct problem_place place = place_of(c, NULL, "encryption", "require");

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <iicp/intents.h>
-#include <linux/tcp.h>
 #include <sys/epoll.h>
 
 /* ---- queues ---- */
@@ -66,12 +65,7 @@ static void on_again(void *arg) {
 /* ---- connections ---- */
 
 uint64_t http_conn_received(const struct http_conn *c) {
-        struct tcp_info info = {0};
-        socklen_t n = sizeof info;
-
-        if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
-                return UINT64_MAX;
-        return info.tcpi_bytes_received;
+        return listener_received(c->door->node->listener, c->fd);
 }
 
 void http_conn_kill(struct http_conn *c) {

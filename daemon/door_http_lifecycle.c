@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "door_http_internal.h"
 
+#include "listener.h"
+
 #include "node.h"
 #include "task/lifecycle.h"
 #include "task/principal.h"
@@ -25,6 +27,7 @@ static bool who_asks(struct http_conn *c, struct principal *ret, struct iicp_ref
                 .authorization = c->req.fields.authorization,
                 .consumer_token = c->req.fields.consumer_token,
                 .peer = (const struct sockaddr *) &peer,
+                .tls = listener_secure(c->door->node->listener, c->fd),
         };
 
         http_caller(c, &peer);

@@ -265,6 +265,7 @@ static enum MHD_Result on_complete(struct http_conn *c) {
                 .tracestate = f->tracestate,
                 .trace_id = f->trace_id,
                 .require_e2e = f->require_e2e,
+                .tls = listener_secure(node->listener, c->fd),
                 .door = "http",
                 .lifecycle = r->target.resource == HTTP_SUBMIT,
         };

@@ -114,7 +114,7 @@ static void on_fault(void *arg, enum iicp_close why, int type) {
         struct native_conn *c = arg;
         struct door_native *d = c->door;
         const char *reason = iicp_close_is_sent(why) ? iicp_close_reason(why) : why == IICP_CLOSE_SILENT ? "bad_magic" : "no_memory";
-        char address[NI_MAXHOST], of_type[24] = "", key[16];
+        char address[NI_MAXHOST], subject[64], of_type[24] = "", key[16];
 
         d->faults++;
         rate_take(d->errors, rate_source((const struct sockaddr *) &c->peer, key), NATIVE_ERRORS_MAX,
@@ -122,7 +122,9 @@ static void on_fault(void *arg, enum iicp_close why, int type) {
         address_of(c, address);
         if (type >= 0)
                 snprintf(of_type, sizeof of_type, ", frame type 0x%02x", (unsigned) type);
-        log_event(LOG_L_WARN, "native_fault", &(struct log_fields){.reason = reason, .code = iicp_close_message(why)},
+        snprintf(subject, sizeof subject, "%.40s %.16s%s", address, reason, of_type);
+        /* The log sums up what repeats of one source. */
+        log_event(LOG_L_WARN, "native_fault", &(struct log_fields){.subject = subject, .reason = reason, .code = iicp_close_message(why)},
                   "native connection of %s closed: %s%s", address, reason, of_type);
         native_call_abort(c);
         drop_queue(c);
@@ -426,7 +428,7 @@ struct door_native *door_native_free(struct door_native *d) {
 }
 
 int door_native_add(struct door_native *d, struct bufferevent *bev, int fd, const struct sockaddr *peer,
-                    socklen_t peer_len, uint64_t since_ms, bool tls) {
+                    socklen_t peer_len, uint64_t since_ms, struct tls *tls) {
         struct native_conn *c = calloc(1, sizeof *c);
 
         if (!c) {
@@ -435,7 +437,7 @@ int door_native_add(struct door_native *d, struct bufferevent *bev, int fd, cons
         }
         c->door = d;
         c->fd = fd;
-        c->tls = tls;
+        c->tls = tls != NULL;
         memcpy(&c->peer, peer, MIN((size_t) peer_len, sizeof c->peer));
         peer_source_of(peer, &c->source);
         c->exempt = iicp_addr_is_loopback(peer);
@@ -444,7 +446,7 @@ int door_native_add(struct door_native *d, struct bufferevent *bev, int fd, cons
         LIST_INSERT_HEAD(&d->conns, c, link);
         d->n++;
         d->n_new++;
-        native_link_open(&c->wire, d->node, bev, &handler, c);
+        native_link_open(&c->wire, d->node, bev, tls, &handler, c);
         native_link_due(&c->wire, DUE_INIT, since_ms + NATIVE_INIT_MS);
         /* What a layer below has read already gives no further event. */
         if (evbuffer_get_length(bufferevent_get_input(bev)) > 0)

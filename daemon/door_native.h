@@ -21,6 +21,7 @@
 struct node;
 struct door_native;
 struct bufferevent;
+struct tls;
 struct iicp_buf;
 
 int door_native_new(struct node *node, struct door_native **ret);
@@ -30,9 +31,9 @@ struct door_native *door_native_free(struct door_native *d);
  * counted and logged. */
 bool door_native_admits(struct door_native *d, const struct sockaddr *peer);
 /* Takes the connection over, also on failure. fd: under which the listener knows it. since_ms: of its
- * accept. tls: it did not come in clear. */
+ * accept. tls: below bev, NULL in clear. */
 int door_native_add(struct door_native *d, struct bufferevent *bev, int fd, const struct sockaddr *peer,
-                    socklen_t peer_len, uint64_t since_ms, bool tls);
+                    socklen_t peer_len, uint64_t since_ms, struct tls *tls);
 /* No task runs any more: all connections are ended with a word. */
 void door_native_stop(struct door_native *d);
 

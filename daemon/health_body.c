@@ -3,6 +3,7 @@
 
 #include "door_http.h"
 #include "door_native.h"
+#include "tls_port.h"
 #include "listener.h"
 #include "node.h"
 #include "policy.h"
@@ -128,6 +129,11 @@ void metrics_node_gauges(void *arg, struct iicp_buf *out) {
         if (n->native)
                 gauge(out, "iicp_native_connections", "Open connections that speak native frames.",
                       door_native_connections(n->native));
+        if (tls_port_not_after(n->tls))
+                iicp_buf_printf(out, "# HELP iicp_certificate_expiry_timestamp_seconds End of a certificate.\n"
+                                     "# TYPE iicp_certificate_expiry_timestamp_seconds gauge\n"
+                                     "iicp_certificate_expiry_timestamp_seconds{use=\"listen\"} %lld\n",
+                                (long long) tls_port_not_after(n->tls));
         iicp_buf_puts(out, "# HELP iicp_build_info Release.\n# TYPE iicp_build_info gauge\n"
                            "iicp_build_info{version=\"" PACKAGE_VERSION "\"} 1\n");
         iicp_buf_printf(out, "# HELP process_start_time_seconds Start of the process, epoch seconds.\n"

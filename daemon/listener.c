@@ -7,6 +7,7 @@
 #include "node.h"
 #include "peer.h"
 #include "peek.h"
+#include "tls_port.h"
 #include "util.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <fcntl.h>
 #include <iicp/endpoint.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -40,19 +41,20 @@ struct conn {
         struct source *source;    /* NULL: exempt from the cap per source */
         int fd;
         enum conn_where where;
-        bool silent;
+        bool silent, native_only;
         uint64_t since_ms, until_ms; /* accepted; closed if nothing has come by then */
         uint64_t consumed;           /* bytes of earlier requests, for the door */
+        struct tls_count *through;   /* TLS is before it; a reference */
         struct event *ev;            /* while it is awaited here */
         struct sockaddr_in6 peer; /* or sockaddr_in */
 };
 
 struct listener {
         struct node *node;
-        int fd;
+        int fd, native_fd;           /* native_fd -1: no port for frames alone */
         uint16_t port;
         bool loopback_only, accepting, paused, stopped;
-        struct event *ev;
+        struct event *ev, *native_ev;
         struct timer resume;
         struct conn **by_fd;
         size_t n_by_fd;
@@ -142,6 +144,7 @@ static void conn_forget(struct conn *c) {
 
         silent_remove(c);
         source_put(l, c->source);
+        tls_count_unref(c->through);
         if (c->ev)
                 event_free(c->ev);
         if (conn_at(l, c->fd) == c)
@@ -186,7 +189,7 @@ static void conn_to_native(struct conn *c) {
         struct bufferevent *bev;
         int one = 1;
 
-        if (node->config->native != NATIVE_PLAINTEXT || !door_native_admits(node->native, peer)) {
+        if (c->through || node->config->native != NATIVE_PLAINTEXT || !door_native_admits(node->native, peer)) {
                 conn_close(c);
                 return;
         }
@@ -202,8 +205,26 @@ static void conn_to_native(struct conn *c) {
                 return;
         }
         c->where = CONN_AT_DOOR;
-        if (door_native_add(node->native, bev, c->fd, peer, n, c->since_ms, false) < 0)
+        if (door_native_add(node->native, bev, c->fd, peer, n, c->since_ms, NULL) < 0)
                 conn_forget(c);
+}
+
+/* Only a handshake begins like that; anything else is closed without a word. */
+static void conn_to_tls(struct conn *c, const char *first) {
+        socklen_t n = c->peer.sin6_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof c->peer;
+        int one = 1;
+
+        if (*first != '\x16') {
+                conn_close(c);
+                return;
+        }
+        if (c->ev)
+                event_free(TAKE_PTR(c->ev));
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        c->where = CONN_AT_DOOR;
+        if (tls_port_accept(c->l->node->tls, c->fd, (struct sockaddr *) &c->peer, n, c->since_ms, c->native_only) < 0)
+                conn_close(c);
 }
 
 /* Looks at what has come. False: nothing to decide on yet. The bytes stay in the socket. */
@@ -215,6 +236,10 @@ static bool conn_look(struct conn *c, bool ended) {
                 return false;
         if (n <= 0) {
                 conn_close(c);
+                return true;
+        }
+        if (tls_port_active(c->l->node->tls) && !c->through && c->where == CONN_PEEKING) {
+                conn_to_tls(c, b);
                 return true;
         }
         switch (peek_classify((struct iicp_str){b, (size_t) n})) {
@@ -310,7 +335,7 @@ static void refuse(struct listener *l, int fd, const char *reason, const char *t
         close(fd);
 }
 
-static void admit(struct listener *l, int fd, const struct sockaddr *peer, socklen_t n) {
+static void admit(struct listener *l, int fd, const struct sockaddr *peer, socklen_t n, bool native_only) {
         struct source *source = NULL;
         struct peer_source key;
         struct conn *c;
@@ -345,12 +370,16 @@ static void admit(struct listener *l, int fd, const struct sockaddr *peer, sockl
         c->l = l;
         c->fd = fd;
         c->source = source;
+        c->native_only = native_only;
         memcpy(&c->peer, peer, MIN((size_t) n, sizeof c->peer));
         c->since_ms = clock_mono_ms(l->node->clock);
         c->until_ms = c->since_ms + LISTENER_PEEK_MS;
         l->n++;
         silent_add(c);
-        if (!conn_look(c, false))
+        /* Nothing else is spoken there, so even silence is answered in frames. */
+        if (native_only && !tls_port_active(l->node->tls))
+                conn_to_native(c);
+        else if (!conn_look(c, false))
                 conn_await(c);
 }
 
@@ -358,14 +387,19 @@ static void accept_resume(void *arg) {
         struct listener *l = arg;
 
         l->paused = false;
-        if (l->accepting)
-                event_add(l->ev, NULL);
+        if (!l->accepting)
+                return;
+        event_add(l->ev, NULL);
+        if (l->native_ev)
+                event_add(l->native_ev, NULL);
 }
 
 /* Established connections go on; accepting is tried again when one has closed, or after a while,
  * because the descriptors may have been freed by somebody else. */
 static void accept_pause(struct listener *l, int error) {
         event_del(l->ev);
+        if (l->native_ev)
+                event_del(l->native_ev);
         l->paused = true;
         timer_set_ms(&l->resume, LISTENER_PAUSE_MS);
         metrics_connection_refused(l->node->metrics, "descriptors");
@@ -383,7 +417,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg) {
                 int s = accept4(fd, (struct sockaddr *) &peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
                 if (s >= 0)
-                        admit(l, s, (struct sockaddr *) &peer, n);
+                        admit(l, s, (struct sockaddr *) &peer, n, fd == l->native_fd);
                 else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                         accept_pause(l, errno);
                         return;
@@ -395,6 +429,28 @@ static void on_accept(evutil_socket_t fd, short what, void *arg) {
 
 /* ---- the whole ---- */
 
+static int open_native(struct listener *l, char *why, size_t why_cap) {
+        const struct config *c = l->node->config;
+        int r;
+
+        if (!c->native_port)
+                return 0;
+        if (c->native == NATIVE_OFF || (c->native == NATIVE_TLS_ONLY && !tls_port_active(l->node->tls))) {
+                log_warn("native_port_closed", "listen.native_port is not opened: %s",
+                         c->native == NATIVE_OFF ? "listen.native=no" : "no certificate, and listen.native is not plaintext");
+                return 0;
+        }
+        r = listener_bind(c->listen_address, c->native_port, true, &l->native_fd, why, why_cap);
+        if (r < 0) {
+                l->native_fd = -1;
+                return r;
+        }
+        if (fcntl(l->native_fd, F_SETFL, fcntl(l->native_fd, F_GETFL) | O_NONBLOCK) < 0)
+                return -errno;
+        l->native_ev = event_new(loop_base(l->node->loop), l->native_fd, EV_READ | EV_PERSIST, on_accept, l);
+        return l->native_ev ? 0 : -ENOMEM;
+}
+
 int listener_new(struct node *node, struct listener **ret, char *why, size_t why_cap) {
         struct sockaddr_storage bound;
         socklen_t n = sizeof bound;
@@ -404,6 +460,7 @@ int listener_new(struct node *node, struct listener **ret, char *why, size_t why
         if (!l)
                 return -ENOMEM;
         l->node = node;
+        l->native_fd = -1;
         l->fd = listener_passed_socket();
         if (l->fd < 0) {
                 const struct config *c = node->config;
@@ -428,9 +485,10 @@ int listener_new(struct node *node, struct listener **ret, char *why, size_t why
         set_caps(l);
         timer_init(&l->resume, node->loop, accept_resume, l);
         l->ev = event_new(loop_base(node->loop), l->fd, EV_READ | EV_PERSIST, on_accept, l);
-        if (!l->ev) {
+        r = l->ev ? open_native(l, why, why_cap) : -ENOMEM;
+        if (r < 0) {
                 listener_free(l);
-                return -ENOMEM;
+                return r;
         }
         *ret = l;
         return 0;
@@ -446,6 +504,8 @@ struct listener *listener_free(struct listener *l) {
         timer_clear(&l->resume);
         if (l->ev)
                 event_free(l->ev);
+        if (l->native_ev)
+                event_free(l->native_ev);
         if (l->fd >= 0)
                 close(l->fd);
         free(l->by_fd);
@@ -455,6 +515,8 @@ struct listener *listener_free(struct listener *l) {
 
 int listener_accept(struct listener *l) {
         l->accepting = true;
+        if (l->native_ev && event_add(l->native_ev, NULL) < 0)
+                return -ENOMEM;
         return event_add(l->ev, NULL) < 0 ? -ENOMEM : 0;
 }
 
@@ -469,6 +531,12 @@ void listener_stop(struct listener *l) {
         if (l->fd >= 0) {
                 close(l->fd);
                 l->fd = -1;
+        }
+        if (l->native_ev)
+                event_del(l->native_ev);
+        if (l->native_fd >= 0) {
+                close(l->native_fd);
+                l->native_fd = -1;
         }
         /* Nobody waits for anything on these. */
         l->stopped = true;
@@ -518,6 +586,45 @@ void listener_moved(struct listener *l, int fd, int new_fd) {
                 c->fd = -1;
                 conn_forget(c);
         }
+}
+
+void listener_through(struct listener *l, int fd, int new_fd, struct tls_count *count) {
+        struct conn *c = conn_at(l, fd);
+
+        if (!c) {
+                close(new_fd);
+                tls_count_unref(count);
+                return;
+        }
+        c->through = count;
+        l->by_fd[fd] = NULL;
+        c->fd = new_fd;
+        if (table_put(l, new_fd, c) < 0) {
+                conn_forget(c);
+                close(new_fd);
+                return;
+        }
+        conn_to_door(c);
+}
+
+uint64_t listener_received(const struct listener *l, int fd) {
+        const struct conn *c = conn_at(l, fd);
+        struct tcp_info info = {0};
+        socklen_t n = sizeof info;
+
+        if (c && c->through)
+                return c->through->received;
+        return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0 ? UINT64_MAX : info.tcpi_bytes_received;
+}
+
+bool listener_secure(const struct listener *l, int fd) {
+        const struct conn *c = conn_at(l, fd);
+
+        return c && c->through;
+}
+
+uint16_t listener_native_port(const struct listener *l) {
+        return l->native_ev ? (uint16_t) l->node->config->native_port : 0;
 }
 
 void listener_idle(struct listener *l, int fd, uint64_t idle_ms, uint64_t consumed) {

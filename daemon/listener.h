@@ -22,6 +22,7 @@
 
 struct node;
 struct listener;
+struct tls_count;
 
 /* Binds now (auto-increment over 64 candidates unless strict); accepts only after
  * listener_accept. -errno of the first candidate; why gets a text for the operator. A socket
@@ -35,12 +36,21 @@ uint16_t listener_port(const struct listener *l);
 bool listener_loopback_only(const struct listener *l);
 unsigned listener_connections(const struct listener *l);
 unsigned listener_max_connections(const struct listener *l);
+/* Port for native frames alone, 0 = none. */
+uint16_t listener_native_port(const struct listener *l);
 
 /* Doors report life of a connection that they got. No listener any more (NULL) is fine. */
 void listener_head_complete(struct listener *l, int fd);
 void listener_closed(struct listener *l, int fd);
 /* The door goes on with a duplicate of the descriptor and closes the old one. */
 void listener_moved(struct listener *l, int fd, int new_fd);
+/* The connection went through TLS: what is behind it is new_fd, an end of a pair of sockets, and goes
+ * to the HTTP door. Both are taken over. */
+void listener_through(struct listener *l, int fd, int new_fd, struct tls_count *count);
+/* Bytes that have come on the connection; UINT64_MAX: not known. */
+uint64_t listener_received(const struct listener *l, int fd);
+/* Did it come through TLS? */
+bool listener_secure(const struct listener *l, int fd);
 /* The door gives a connection back that has been silent for idle_ms after an answer. consumed: what
  * the door gets back with the next request. */
 void listener_idle(struct listener *l, int fd, uint64_t idle_ms, uint64_t consumed);

@@ -2,13 +2,12 @@
 #include "native_link.h"
 
 #include "node.h"
+#include "tls.h"
 #include "util.h"
 
 #include <errno.h>
-#include <event2/bufferevent_ssl.h>
 #include <event2/buffer.h>
 #include <iicp/cbor_msg.h>
-#include <openssl/ssl.h>
 #include <stdio.h>
 
 static uint64_t now_of(const struct native_link *l) {
@@ -32,6 +31,7 @@ void native_link_free(struct native_link *l) {
         l->fragments = iicp_fragments_free(l->fragments);
         if (l->bev)
                 bufferevent_free(TAKE_PTR(l->bev));
+        l->tls = tls_free(l->tls);
 }
 
 /* ---- time ---- */
@@ -131,11 +131,9 @@ int native_link_send(struct native_link *l, uint8_t type, struct iicp_str payloa
 /* All is sent: half of the connection ends, and what still comes is dropped for a while, because bytes
  * left unread would turn our end into a reset that may swallow the CLOSE. */
 static void linger(struct native_link *l) {
-        struct ssl_st *ssl = bufferevent_openssl_get_ssl(l->bev);
-
         l->state = LINK_LINGER;
-        if (ssl)
-                SSL_shutdown(ssl);
+        if (l->tls)
+                tls_half_close(l->tls, l->bev);
         shutdown(bufferevent_getfd(l->bev), SHUT_WR);
         bufferevent_enable(l->bev, EV_READ);
 }
@@ -289,12 +287,12 @@ void native_link_resume(struct native_link *l) {
                 bufferevent_trigger(l->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 }
 
-void native_link_open(struct native_link *l, struct node *node, struct bufferevent *bev,
+void native_link_open(struct native_link *l, struct node *node, struct bufferevent *bev, struct tls *tls,
                       const struct native_link_handler *handler, void *arg) {
         const struct config *c = node->config;
 
         *l = (struct native_link){
-                .bev = bev, .clock = node->clock, .handler = handler, .arg = arg,
+                .bev = bev, .tls = tls ? tls_ref(tls) : NULL, .clock = node->clock, .handler = handler, .arg = arg,
                 .options = c->native_strict ? IICP_FRAME_STRICT : 0u,
                 .max_message = (size_t) c->native_max_message, .max_buffered = (size_t) c->native_max_buffered,
         };

@@ -41,6 +41,7 @@ struct native_link {
         const struct clock *clock;
         const struct native_link_handler *handler;
         void *arg;
+        struct tls *tls;               /* below, or NULL; a reference */
         enum native_link_state state;
         bool paused;                   /* by the owner: no further message is wanted */
         unsigned options;
@@ -57,8 +58,9 @@ struct native_link {
 };
 
 struct node;
+struct tls;
 /* Takes bev (whose socket it closes) over. The limits are those of the configuration. */
-void native_link_open(struct native_link *l, struct node *node, struct bufferevent *bev,
+void native_link_open(struct native_link *l, struct node *node, struct bufferevent *bev, struct tls *tls,
                       const struct native_link_handler *handler, void *arg);
 /* Frees what it holds and closes the socket, without a word. */
 void native_link_free(struct native_link *l);

@@ -18,6 +18,7 @@
 #include "observe/ops.h"
 #include "observe/snapshot.h"
 #include "observe/spans.h"
+#include "tls_port.h"
 #include "util.h"
 
 #include <errno.h>
@@ -77,7 +78,13 @@ static int start_state(struct node *n) {
 
 static int start_listener(struct node *n) {
         char why[512] = "";
-        int r = listener_new(n, &n->listener, why, sizeof why);
+        int r = tls_port_new(n, &n->tls, why, sizeof why);
+
+        if (r < 0) {
+                log_err("start_failed", "no TLS: %s", *why ? why : strerror(-r));
+                return EXIT_CONFIG_;
+        }
+        r = listener_new(n, &n->listener, why, sizeof why);
 
         if (r < 0) {
                 if (*why)
@@ -193,12 +200,12 @@ static void say_started(const struct node *n) {
         else if (!c->caller_tokens.ref)
                 log_warn("auth_no_callers", "auth.mode=required without auth.caller_tokens: only this node's own token "
                          "opens it, so no consumer will");
-        if (c->native == NATIVE_PLAINTEXT)
+        if (c->native == NATIVE_PLAINTEXT && !tls_port_active(n->tls))
                 log_warn("native_plaintext", "port %u serves native frames in clear (listen.native=plaintext): they can be read on the way",
                          listener_port(n->listener));
-        if (!listener_loopback_only(n->listener))
+        if (!listener_loopback_only(n->listener) && !tls_port_active(n->tls))
                 log_warn("plain_listener", "port %u is plain HTTP%s: unencrypted tasks can be read on the way; "
-                         "see encryption in iicp.conf(5)", listener_port(n->listener),
+                         "see tls_cert in iicp.conf(5)", listener_port(n->listener),
                          c->listen_address ? "" : " on all addresses");
 }
 
@@ -254,6 +261,7 @@ void node_finish(struct node *n) {
         n->listener = listener_free(n->listener);
         n->http = door_http_free(n->http);
         n->native = door_native_free(n->native);
+        n->tls = tls_port_free(n->tls);
         n->corridor = corridor_free(n->corridor);
         n->spans = spans_free(n->spans);
         n->backends = backends_free(n->backends);
@@ -337,6 +345,7 @@ int node_reload(struct node *n, struct config_problems *problems, struct iicp_bu
         n->policy = policy;
         node_name_intents(n);
         log_set_level((enum log_level) next->log_level);
+        tls_port_reload(n->tls);
         node_endpoint_find(n);
         backends_reload(n->backends);
         vouch_reload(n->vouch);

@@ -19,6 +19,7 @@
 struct listener;
 struct door_http;
 struct door_native;
+struct tls_port;
 struct control;
 struct notify;
 struct rotation;
@@ -51,6 +52,7 @@ struct node {
         struct corridor *corridor;
         struct door_http *http;
         struct door_native *native;
+        struct tls_port *tls;
         struct listener *listener;
         struct directory *directory;
         struct vouch *vouch;          /* for the operator: delegation, manifest, price */

@@ -2,6 +2,7 @@
 #include "listener.h"
 #include "log.h"
 #include "node_life.h"
+#include "tls_port.h"
 #include "util.h"
 
 #include <arpa/inet.h>
@@ -36,13 +37,14 @@ static bool is_dead(const struct node *n, const char *endpoint) {
 static void write_endpoint(const struct node *n, const struct sockaddr *a, char *out, size_t cap) {
         char text[INET6_ADDRSTRLEN];
         unsigned port = listener_port(n->listener);
+        const char *scheme = tls_port_active(n->tls) ? "https" : "http";
 
         if (a->sa_family == AF_INET6) {
                 inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) a)->sin6_addr, text, sizeof text);
-                snprintf(out, cap, "http://[%s]:%u", text, port);
+                snprintf(out, cap, "%s://[%s]:%u", scheme, text, port);
         } else {
                 inet_ntop(AF_INET, &((const struct sockaddr_in *) a)->sin_addr, text, sizeof text);
-                snprintf(out, cap, "http://%s:%u", text, port);
+                snprintf(out, cap, "%s://%s:%u", scheme, text, port);
         }
 }
 
@@ -160,8 +162,9 @@ bool node_transport_endpoint(const struct node *n, char out[256]) {
         char origin[256];
         struct iicp_url url;
 
-        if (n->config->native != NATIVE_PLAINTEXT || !n->endpoint[0] || iicp_url_parse(iicp_str(n->endpoint), &url) < 0 ||
-            url.https || iicp_url_origin(&url, origin, sizeof origin) < 0)
+        if (n->config->native == NATIVE_OFF || (n->config->native == NATIVE_TLS_ONLY && !tls_port_active(n->tls)) ||
+            !n->endpoint[0] || iicp_url_parse(iicp_str(n->endpoint), &url) < 0 ||
+            url.https != tls_port_active(n->tls) || iicp_url_origin(&url, origin, sizeof origin) < 0)
                 return false;
-        return snprintf(out, 256, "iicp%s", strchr(origin, ':')) < 256;
+        return snprintf(out, 256, "%s%s", url.https ? "iicpsec" : "iicp", strchr(origin, ':')) < 256;
 }

@@ -8,6 +8,7 @@
 #include "listener.h"
 #include "node.h"
 #include "rotation.h"
+#include "tls_port.h"
 #include "util.h"
 
 #include <stdio.h>
@@ -172,6 +173,8 @@ void status_json(struct node *n, struct iicp_buf *out) {
         route_json(n, out);
         iicp_buf_puts(out, ",");
         tasks_json(n, out);
+        iicp_buf_puts(out, ",\"listen\":");
+        tls_port_json(n->tls, out);
         iicp_buf_puts(out, ",\"native\":");
         door_native_json(n->native, out);
         iicp_buf_printf(out, ",\"draining\":%s%s%s", corridor_draining(n->corridor) ? "\"" : "",

@@ -125,6 +125,9 @@ void render_status(const struct options *o, json_object *doc) {
                 printf("  %-10s none: %s\n", "route", or_dash(text_of(route, "reason")));
         if (text_of(route, "transport_endpoint")[0])
                 printf("  %-10s %s\n", "frames", text_of(route, "transport_endpoint"));
+        if (text_of(get(doc, "listen"), "certificate_until")[0])
+                printf("  %-10s TLS 1.3, certificate until %.10s%s\n", "listen", text_of(get(doc, "listen"), "certificate_until"),
+                       strcmp(text_of(get(doc, "listen"), "certificate_expiring"), "true") == 0 ? ": replace it soon" : "");
         printf("  %-10s %s%s%s\n", "directory", text_of(directory, "state"),
                text_of(directory, "why")[0] ? ": " : "", text_of(directory, "why"));
         recovery_line(get(directory, "recovery"));

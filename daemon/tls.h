@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_TLS_H
+#define IICPD_TLS_H
+
+/* The certificate of the task port, TLS 1.3 and nothing older. Connections keep the context that they
+ * began with, so a new certificate drops none of them. [02 section 1; 05 section 13.5] */
+
+#include <iicp/buf.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TLS_EXPIRY_WARN_S (14 * 86400) /* a certificate that ends within that is a problem */
+
+struct config;
+struct tls;
+struct bufferevent;
+struct event_base;
+
+/* Is a certificate configured? */
+bool tls_wanted(const struct config *c);
+/* From the PEM texts of the configuration. -errno and a text for the operator that names the key. */
+int tls_new(const struct config *c, struct tls **ret, char *why, size_t why_cap);
+struct tls *tls_free(struct tls *t); /* gives one reference back */
+struct tls *tls_ref(struct tls *t);
+/* The server's side of a connection that has just been accepted; it owns fd from then on. NULL: no
+ * memory, fd is still the caller's. */
+struct bufferevent *tls_accept(struct tls *t, struct event_base *base, int fd);
+/* Says on the connection that nothing more is sent. */
+void tls_half_close(struct tls *t, struct bufferevent *bev);
+int64_t tls_not_after(const struct tls *t);  /* Unix seconds; of the leaf */
+
+#endif
