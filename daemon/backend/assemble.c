@@ -177,9 +177,9 @@ static void write_choice(struct assemble *a, struct iicp_buf *out) {
                         iicp_buf_puts(out, "\"content\":null");
                 else
                         put_string(out, "content", &a->content);
-                if (a->has_reasoning) {
+                if (a->reasoning_name) {
                         iicp_buf_puts(out, ",");
-                        put_string(out, "reasoning_content", &a->reasoning);
+                        put_string(out, a->reasoning_name, &a->reasoning);
                 }
                 if (a->n_calls)
                         write_calls(a, out);

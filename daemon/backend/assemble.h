@@ -32,7 +32,8 @@ struct assemble {
         enum assemble_result fault;
         bool wants_text;
         bool plain;     /* the server answered whole after all */
-        bool begun, finished, has_reasoning;
+        bool begun, finished;
+        const char *reasoning_name; /* what the server calls it; NULL = none came */
         bool done;      /* the end mark came */
         size_t total;   /* bytes kept, all together */
         struct sse sse;

@@ -40,18 +40,23 @@ static bool take_call(struct assemble *a, const struct iicp_json *delta) {
                append_member(a, &c->arguments, &function, "arguments");
 }
 
+/* vLLM says "reasoning". Some say both, which is the same text twice. */
+static bool take_reasoning(struct assemble *a, const struct iicp_json *delta, const char *name) {
+        struct iicp_json v = iicp_json_get(delta, name);
+
+        if (v.type != IICP_JSON_STRING || (a->reasoning_name && strcmp(a->reasoning_name, name) != 0))
+                return true;
+        a->reasoning_name = name;
+        return assemble_append(a, &a->reasoning, v.text);
+}
+
 static bool take_delta(struct assemble *a, const struct iicp_json *delta) {
         struct iicp_json calls = iicp_json_get(delta, "tool_calls"), call;
         struct iicp_json content = iicp_json_get(delta, "content");
-        struct iicp_json reasoning = iicp_json_get(delta, "reasoning_content");
         struct iicp_json_iter it;
 
-        if (reasoning.type == IICP_JSON_STRING) {
-                a->has_reasoning = true;
-                if (!assemble_append(a, &a->reasoning, reasoning.text))
-                        return false;
-        }
-        if (!assemble_content(a, &content))
+        if (!take_reasoning(a, delta, "reasoning_content") || !take_reasoning(a, delta, "reasoning") ||
+            !assemble_content(a, &content))
                 return false;
         if (calls.type != IICP_JSON_ARRAY)
                 return true;

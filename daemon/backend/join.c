@@ -221,8 +221,8 @@ static void backend_json(const struct backend *b, struct iicp_buf *out) {
         iicp_buf_printf(out, ",\"models\":%zu,\"in_flight\":%u,\"slots\":%u,\"ok\":%llu,\"failed\":%llu",
                         b->registered->n, b->busy, backend_slots(b), (unsigned long long) b->n_ok,
                         (unsigned long long) b->n_failed);
-        iicp_buf_printf(out, ",\"list_ok\":%s,\"auth_failed\":%s", b->list_ok ? "true" : "false",
-                        b->auth_failed ? "true" : "false");
+        iicp_buf_printf(out, ",\"list_ok\":%s,\"auth_failed\":%s,\"undecided\":%s", b->list_ok ? "true" : "false",
+                        b->auth_failed ? "true" : "false", b->undecided ? "true" : "false");
         if (b->last_ok_ms)
                 iicp_buf_printf(out, ",\"last_answer_ms_ago\":%llu", (unsigned long long) (now_ms - b->last_ok_ms));
         if (b->checked_ms)

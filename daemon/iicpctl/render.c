@@ -90,6 +90,8 @@ static void backend_line(json_object *b) {
                 printf(" (%s)", text_of(b, "reason"));
         if (strcmp(text_of(b, "auth_failed"), "true") == 0)
                 printf(" (rejects our key)");
+        if (strcmp(text_of(b, "undecided"), "true") == 0)
+                printf(" (which model? set backend.%s.model)", text_of(b, "name"));
         putchar('\n');
 }
 

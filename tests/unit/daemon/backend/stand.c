@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stand.h"
 
+#include "fetch_internal.h"
 #include "util.h"
 
 #include <arpa/inet.h>
@@ -154,12 +155,15 @@ void stand_begin(int type, const char *key) {
         stand->models = before.models;
         stand->silent = before.silent;
         stand->not_ready = before.not_ready;
+        stand->curl = before.curl;
         stand->node.loop = loop_new();
         stand->node.clock = &clock_system;
         stand->node.config = &stand->config;
         stand->node.metrics = metrics_new();
         stand->node.fetch = fetch_pool_new(stand->node.loop, 4);
         assert_true(stand->node.loop && stand->node.metrics && stand->node.fetch);
+        if (stand->curl)
+                fetch_pool_curl_only(stand->node.fetch);
         timer_init(&w.guard, stand->node.loop, on_guard, NULL);
         timer_set_ms(&w.guard, GUARD_MS);
         listen_somewhere();
@@ -197,7 +201,7 @@ void stand_end(void) {
         iicp_buf_free(&stand->request);
         iicp_buf_free(&stand->texts);
         free(TAKE_PTR(w.payload_text));
-        memset(stand, 0, sizeof *stand);
+        *stand = (struct stand){.curl = stand->curl};
 }
 
 /* ---- caller ---- */

@@ -33,6 +33,7 @@ struct stand {
         const char *models; /* answer of /v1/models; NULL = the model m, "" = 404 */
         bool silent;        /* probes get no answer */
         bool not_ready;     /* /readyz is 503 */
+        bool curl;          /* by libcurl's client instead of our own; stays set */
         unsigned n_changes; /* calls of on_change */
         unsigned n_probes;  /* requests of probes */
         char probe_request[1024]; /* the last of them */

@@ -97,6 +97,10 @@ static void IICPD_02_96_tool_calls_and_reasoning_are_put_together(void **state) 
                             "{\"id\":\"t1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}},"
                             "{\"id\":\"t2\",\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}}]},"
                             "\"finish_reason\":\"tool_calls\"}]}");
+        assert_int_equal(join(IICP_INTENT_CHAT, "data: {\"choices\":[{\"delta\":{\"reasoning\":\"hm\"}}]}\n\n"
+                                                "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n",
+                              7, out, sizeof out), ASSEMBLE_OK);
+        assert_non_null(strstr(out, "\"content\":\"a\",\"reasoning\":\"hm\"}"));
         assert_int_equal(join(IICP_INTENT_CHAT, "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":99999}]}}]}\n\n",
                               7, out, sizeof out), ASSEMBLE_INVALID);
 }

@@ -437,6 +437,10 @@ int main(void) {
                 WITH(with_demo, the_demo_streams_word_by_word),
         };
 
+        int failed;
+
         log_setup(LOG_F_TEXT, LOG_L_ERR);
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        failed = cmocka_run_group_tests_name("own client", tests, NULL, NULL);
+        stand->curl = true;
+        return failed + cmocka_run_group_tests_name("libcurl", tests, NULL, NULL);
 }
