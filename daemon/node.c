@@ -3,6 +3,7 @@
 
 #include "build-config.h"
 #include "control/control.h"
+#include "directory/award.h"
 #include "directory/key.h"
 #include "directory/vouch.h"
 #include "door_http.h"
@@ -174,6 +175,8 @@ static int start_rooms(struct node *n) {
                 return start_failed("no memory for the directory client");
         if (!(n->vouch = vouch_new(n)))
                 return start_failed("no memory for the operator's declarations");
+        if (!(n->awards = awards_new(n)))
+                return start_failed("no memory for the receipts");
         if (!(n->keys = directory_keys_new(n)))
                 return start_failed("no memory for the directory's key");
         if (!(n->rotation = rotation_new(n)))
@@ -239,6 +242,7 @@ int node_start(struct node *n) {
         /* Descriptors that libraries opened for themselves must not be inherited either. */
         close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
         vouch_start(n->vouch);
+        awards_start(n->awards);
         directory_keys_start(n->keys);
         directory_start(n->directory);
         rotation_start(n->rotation);
@@ -255,6 +259,7 @@ void node_finish(struct node *n) {
         n->notify = notify_free(n->notify);
         n->control = control_free(n->control);
         n->rotation = rotation_free(n->rotation);
+        n->awards = awards_free(n->awards);
         n->keys = directory_keys_free(n->keys);
         n->vouch = vouch_free(n->vouch);
         n->directory = directory_free(n->directory);

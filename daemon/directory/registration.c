@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "award.h"
 #include "internal.h"
 #include "key.h"
 #include "../rotation.h"
@@ -160,6 +161,7 @@ static void stored(struct directory *d) {
         heartbeat_begin(d);
         directory_keys_registered(d->node->keys);
         vouch_registered(d->node->vouch);
+        awards_registered(d->node->awards);
         directory_done(d, true);
         directory_advance(d);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "batch_store.h"
+#include "award.h"
 #include "internal.h"
 #include "log.h"
 #include "util.h"
@@ -18,6 +19,7 @@ void credentials_forget(struct directory *d) {
         memset(&id->registered, 0, sizeof id->registered);
         id->registered_at = 0;
         batch_drop(d);
+        awards_forget(d->node->awards);
 }
 
 struct save {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "corridor.h"
+#include "directory/award.h"
 #include "result.h"
 
 /* The 200 body around a backend's result. [02 section 6] */
@@ -16,6 +17,17 @@ void answer_metrics(const struct task *t, const struct backend_answer *from, int
         if (from->prompt_truncated)
                 iicp_buf_puts(out, ",\"prompt_truncated\":true");
         iicp_buf_puts(out, "}");
+}
+
+void answer_claim(struct task *t, struct iicp_str result, int64_t tokens) {
+        if (!t->claim)
+                t->claim = award_claim(t->corridor->node->awards,
+                                       &(struct award_task){.task_id = t->env.task_id,
+                                                            .source_node_id = t->env.source_node_id,
+                                                            .result = result,
+                                                            .tokens = tokens,
+                                                            .max_credits = t->env.max_credits,
+                                                            .sub_task = t->cip.sub_task});
 }
 
 void answer_build(struct task *t, const struct backend_answer *from, struct iicp_buf *out,
@@ -58,6 +70,8 @@ void answer_build(struct task *t, const struct backend_answer *from, struct iicp
                 admission_accepted(t, out);
         }
         cip_trace(t, out);
+        if (!out->error)
+                answer_claim(t, (struct iicp_str){out->p + result, result_n}, facts.tokens);
         if (!out->error)
                 cip_receipt(t, (struct iicp_str){out->p + result, result_n}, facts.tokens, out);
         iicp_buf_puts(out, ",\"error\":null,\"generated_by_ai\":true}");

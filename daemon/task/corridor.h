@@ -61,6 +61,7 @@ struct task {
         bool require_e2e;
         struct iicp_envelope env;
         struct principal principal;  /* step 4; kind NONE: anonymous */
+        struct award_claim *claim;   /* of the receipt, once there is a result; NULL = none */
         const struct iicp_intent *intent;
         const struct iicp_intent *work; /* as which the backend is asked */
         struct iicp_buf opened;      /* decrypted payload; wiped */
@@ -170,6 +171,8 @@ void queue_run(struct corridor *c);
 bool task_execute(struct task *t);
 
 /* answer.c: the 200 body; refusal.id != NONE when the result cannot be presented. */
+/* What the receipt will be about, if one is due. */
+void answer_claim(struct task *t, struct iicp_str result, int64_t tokens);
 void answer_build(struct task *t, const struct backend_answer *from, struct iicp_buf *out,
                   int64_t *ret_tokens, struct iicp_refusal *ret_refusal);
 

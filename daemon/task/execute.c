@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "corridor.h"
+#include "directory/award.h"
 
 #include "util.h"
 
@@ -138,6 +139,7 @@ static void count_success(struct task *t, int64_t tokens) {
         metrics_task(c->node->metrics, t->env.intent, t->env.qos, OUTCOME_SUCCESS, took_ms, tokens);
         c->counts.success++;
         c->counts.latency_ms_sum += (double) took_ms;
+        award_earned(TAKE_PTR(t->claim));
 }
 
 static void send_answer(struct task *t, struct iicp_buf *body, int64_t tokens) {

@@ -249,6 +249,7 @@ bool lifecycle_completed(struct task *t, const struct backend_answer *from, int6
                                                                         : IICP_REFUSE_INTERNAL};
                 return false;
         }
+        answer_claim(t, iicp_buf_str(&result), facts.tokens);
         c.members = iicp_buf_str(&members);
         c.sealed = iicp_buf_str(&sealed);
         c.open = iicp_buf_str(&open);

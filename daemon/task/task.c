@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "corridor.h"
+#include "directory/award.h"
 
 #include "log.h"
 #include "observe/spans.h"
@@ -58,6 +59,7 @@ static void adopt_trace_of_body(struct task *t, const struct task_request *reque
 
 static void task_free(struct task *t) {
         timer_clear(&t->budget);
+        award_claim_free(t->claim);
         timer_clear(&t->queue);
         iicp_envelope_free(&t->env);
         iicp_buf_wipe(&t->opened);
