@@ -245,6 +245,7 @@ int node_start(struct node *n) {
         awards_start(n->awards);
         directory_keys_start(n->keys);
         directory_start(n->directory);
+        node_watch_start(n);
         rotation_start(n->rotation);
         return 0;
 }
