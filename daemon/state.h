@@ -29,6 +29,7 @@ struct identity {
                 char relay_endpoint[256];
                 char capability_digest[65];
                 char cx_key_id[IICP_CX_KEY_ID_TEXT];
+                char policy[160];               /* of the first registration, "none" without */
         } registered;
 };
 

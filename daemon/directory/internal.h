@@ -144,6 +144,7 @@ struct directory {
         double reputation;              /* negative: unknown */
         char reputation_model[33], reputation_epoch[65], observed_ip[65];
         bool source_differs;            /* from the address of the endpoint */
+        bool policy_sticks;             /* another policy than that of the first registration */
         struct look *look;
         bool looked_at_start;
         /* leaving */

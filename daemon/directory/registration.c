@@ -4,6 +4,7 @@
 #include "key.h"
 #include "../rotation.h"
 #include "log.h"
+#include "../policy.h"
 #include "util.h"
 #include "vouch.h"
 
@@ -101,6 +102,22 @@ static int adopt(struct directory *d, const struct iicp_json *answer) {
         return 0;
 }
 
+/* One directory keeps what the first registration said; only a new one changes that, which costs the
+ * reputation: the operator's decision. [01 section 2.9, sticky fields] */
+static void note_policy(struct directory *d) {
+        struct identity *id = state_identity(d->node->state);
+        const char *text = policy_block(d->node->policy);
+
+        if (!text)
+                text = "none";
+        if (!id->registered.policy[0])
+                snprintf(id->registered.policy, sizeof id->registered.policy, "%s", text);
+        d->policy_sticks = strcmp(id->registered.policy, text) != 0;
+        if (d->policy_sticks)
+                log_warn("policy_sticks", "the directory may keep the policy of this node's first registration: "
+                         "iicpctl deregister and iicpctl reregister change it, and lose the reputation");
+}
+
 static void note_registered(struct directory *d) {
         struct registration *r = d->reg;
         struct identity *id = state_identity(d->node->state);
@@ -111,6 +128,7 @@ static void note_registered(struct directory *d) {
         snprintf(id->registered.endpoint, sizeof id->registered.endpoint, "%s", r->endpoint);
         if (!node_transport_endpoint(d->node, id->registered.transport_endpoint))
                 id->registered.transport_endpoint[0] = '\0';
+        note_policy(d);
         snprintf(id->registered.capability_digest, sizeof id->registered.capability_digest, "%s",
                  r->digest);
         if (!(r->omitted & PART_CX)) {

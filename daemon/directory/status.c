@@ -151,6 +151,7 @@ void directory_json(const struct directory *d, struct iicp_buf *out) {
         if (d->observed_ip[0])
                 json_text(out, "observed_source_ip", d->observed_ip);
         iicp_buf_printf(out, ",\"source_differs\":%s", d->source_differs ? "true" : "false");
+        iicp_buf_printf(out, ",\"policy_sticks\":%s", d->policy_sticks ? "true" : "false");
         if (d->last_code[0]) {
                 json_text(out, "last_refusal", d->last_code);
                 json_text(out, "last_refusal_class", d->last_class);

@@ -44,6 +44,13 @@ void tell_error(const struct options *o, const char *code, const char *message, 
 /* check.c: the health snapshot. Its exit codes are its own: 0 live, 1 not, 2 unknown. */
 int cmd_check(const struct options *o, int argc, char **argv);
 
+/* directory.c */
+int cmd_reregister(const struct options *o, int argc, char **argv);
+int cmd_deregister(const struct options *o, int argc, char **argv);
+int cmd_identity(const struct options *o, int argc, char **argv);
+/* EXIT_USAGE, told, when there are arguments left. */
+int no_more(const struct options *o, int argc, char **argv);
+
 /* Text views. */
 void render_status(const struct options *o, json_object *doc);
 void render_tasks(const struct options *o, json_object *doc);

@@ -39,7 +39,7 @@ static int show(const struct options *o, const char *path, void (*render)(const 
         return r;
 }
 
-static int no_more(const struct options *o, int argc, char **argv) {
+int no_more(const struct options *o, int argc, char **argv) {
         char message[128];
 
         if (argc == 0)
@@ -243,33 +243,11 @@ static int cmd_undrain(const struct options *o, int argc, char **argv) {
         return r ? r : simple_change(o, "/v1/undrain", "{}", "taking tasks again");
 }
 
-static int cmd_reregister(const struct options *o, int argc, char **argv) {
-        int r = no_more(o, argc, argv);
-
-        return r ? r : simple_change(o, "/v1/reregister", "{}", "asked; iicpctl directory shows the outcome");
-}
-
 static int cmd_rotate_key(const struct options *o, int argc, char **argv) {
         int r = no_more(o, argc, argv);
 
         return r ? r : simple_change(o, "/v1/rotate-key", "{}",
                                      "a new encryption key is made; it is used once the directory has it (iicpctl status)");
-}
-
-static int cmd_deregister(const struct options *o, int argc, char **argv) {
-        json_object *body;
-        int r;
-
-        if (argc != 2 || strcmp(argv[0], "--yes-id") != 0) {
-                tell_error(o, "usage", "leaving the directory loses this node's reputation",
-                           "iicpctl deregister --yes-id FIRST-8-CHARACTERS-OF-THE-NODE-ID");
-                return EXIT_USAGE;
-        }
-        body = json_object_new_object();
-        json_object_object_add(body, "node_id_prefix", json_object_new_string(argv[1]));
-        r = simple_change(o, "/v1/deregister", json_object_to_json_string(body), "left the directory");
-        json_object_put(body);
-        return r;
 }
 
 static int cmd_version(const struct options *o, int argc, char **argv) {
@@ -296,16 +274,17 @@ static const struct command commands[] = {
         {"tasks", "", "running and waiting tasks", cmd_tasks},
         {"backends", "", "inference servers and their state", cmd_backends},
         {"models", "", "models and who serves them", cmd_models},
-        {"directory", "", "registration and heartbeat", cmd_directory},
+        {"directory", "", "what we say to it, what it says about us", cmd_directory},
         {"check", "[--ready [--allow-degraded]]", "is it alive, is it ready: for probes; needs no socket", cmd_check},
         {"config", "[KEY | --changed]", "effective settings and where each comes from", cmd_config},
         {"metrics", "", "Prometheus text", cmd_metrics},
         {"reload", "", "read the configuration again, or say why not", cmd_reload},
         {"drain", "[--wait]", "take no new tasks, finish the running ones", cmd_drain},
         {"undrain", "", "take tasks again", cmd_undrain},
-        {"reregister", "", "register at the directory again", cmd_reregister},
+        {"reregister", "", "register again now, and say what the directory thinks of it", cmd_reregister},
         {"rotate-key", "", "replace the encryption key now; the old one opens tasks for 24 h more", cmd_rotate_key},
-        {"deregister", "--yes-id ID", "leave the directory (reputation is lost)", cmd_deregister},
+        {"deregister", "[--yes-id ID]", "leave the directory (reputation is lost)", cmd_deregister},
+        {"identity", "reset [--yes-id ID]", "a new id and key (reputation is lost)", cmd_identity},
         {"version", "", "versions of this program and of the daemon", cmd_version},
 };
 

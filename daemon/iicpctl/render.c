@@ -191,27 +191,6 @@ void render_models(const struct options *o, json_object *doc) {
         }
 }
 
-/* Scalars as "name  value", one a line; nested objects under their own name. */
-static void facts(json_object *o, const char *prefix) {
-        json_object_object_foreach(o, name, v) {
-                char path[128];
-
-                snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] ? "." : "", name);
-                if (json_object_is_type(v, json_type_object))
-                        facts(v, path);
-                else
-                        printf("%-32s %s\n", path, v ? json_object_get_string(v) : "-");
-        }
-}
-
-void render_directory(const struct options *o, json_object *doc) {
-        json_object *d = get(doc, "directory");
-
-        (void) o;
-        if (d && json_object_is_type(d, json_type_object))
-                facts(d, "");
-}
-
 /* "default", "/etc/iicp.conf:3", "environment IICP_REGION, over /etc/iicp.conf:12 (9484)" */
 static const char *origin(json_object *key, char *out, size_t cap) {
         const char *from = text_of(key, "from"), *source = text_of(key, "source"), *over = text_of(key, "over");

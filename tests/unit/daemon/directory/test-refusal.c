@@ -325,6 +325,35 @@ static void IICPD_01_61_the_route_fields_are_always_there(void **state) {
         }
 }
 
+/* What a directory keeps from the first registration is not changed by leaving behind the operator's back. */
+static void IICPD_01_62_a_changed_policy_is_said_and_sent_but_nothing_is_deleted(void **state) {
+        struct iicp_buf out = {0};
+
+        (void) state;
+        start_registered();
+        assert_string_equal(state_identity(world->node.state)->registered.policy, "none");
+        assert_false(DIR->policy_sticks);
+        world->config.cip_enabled = world->config.cip_worker = true;
+        world_new_policy();
+        directory_reload(DIR);
+        world_run(5000);
+        assert_non_null(strstr(reg()->body, "allow_remote_inference"));
+        world_accept(TOKEN_B, KEY_B);
+        assert_true(DIR->policy_sticks);
+        assert_string_equal(state_identity(world->node.state)->registered.policy, "none");
+        assert_int_equal(world_count("DELETE", "/"), 0);
+        directory_json(DIR, &out);
+        assert_non_null(strstr(out.p, "\"policy_sticks\":true"));
+        iicp_buf_free(&out);
+        /* the way back */
+        world->config.cip_enabled = world->config.cip_worker = false;
+        world_new_policy();
+        directory_reload(DIR);
+        world_run(5000);
+        world_accept(TOKEN_A, KEY_A);
+        assert_false(DIR->policy_sticks);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void) {
@@ -348,6 +377,7 @@ int main(void) {
                 T(IICPD_01_53_never_by_a_timer),
                 T(IICPD_01_57_the_challenge_waits_for_the_new_key),
                 T(IICPD_01_61_the_route_fields_are_always_there),
+                T(IICPD_01_62_a_changed_policy_is_said_and_sent_but_nothing_is_deleted),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

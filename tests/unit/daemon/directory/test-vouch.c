@@ -488,6 +488,56 @@ static void IICPD_01_66_the_effective_multiplier_counts_for_awards(void **state)
         assert_int_equal(vouch_multiplier(V), IICP_CREDIT);
 }
 
+static void refuse(const char *code) {
+        char body[160];
+
+        snprintf(body, sizeof body, "{\"error\":{\"code\":\"%s\",\"message\":\"x\"}}", code);
+        world_answer(world_call("POST", REGISTER), 422, body);
+}
+
+static void IICPD_01_51_once_without_the_price(void **state) {
+        (void) state;
+        price("1.5", false);
+        vouch_start(V);
+        directory_start(DIR);
+        assert_true(has("pricing"));
+        refuse("IICP-E010");
+        world_run(5000);
+        assert_false(has("pricing"));
+        world_accept(TOKEN, KEY_A);
+        assert_int_equal(directory_state(DIR), DIRECTORY_REGISTERED);
+        /* and not with it again before the configuration changes */
+        world_run(10000);
+        directory_poke(DIR);
+        assert_int_equal(world_count("POST", REGISTER), 2);
+        directory_reload(DIR);
+        world_run(5000);
+        assert_true(has("pricing"));
+}
+
+static void IICPD_01_50_the_name_first_then_all_of_the_operator(void **state) {
+        (void) state;
+        world->config.operator_display_name = (char *) "Lab";
+        delegate(now() + 30 * DAY);
+        vouch_start(V);
+        directory_start(DIR);
+        assert_true(has("operator_display_name"));
+        refuse("IICP-E051");
+        world_run(5000);
+        assert_false(has("operator_display_name"));
+        assert_true(has("operator_delegation"));
+        refuse("IICP-E063");
+        world_run(5000);
+        assert_false(has("operator_delegation"));
+        /* once each: a third refusal is the operator's affair */
+        refuse("IICP-E063");
+        assert_true(DIR->blocked);
+        world_run(299000);
+        assert_int_equal(world_count("POST", REGISTER), 3);
+        world_run(1000);
+        assert_int_equal(world_count("POST", REGISTER), 4);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
@@ -511,6 +561,8 @@ int main(void) {
                 T(IICPD_05_32_the_operator_key_signs_what_is_unsigned),
                 T(IICPD_05_32_signed_again_when_30_days_are_left),
                 T(IICPD_01_66_the_effective_multiplier_counts_for_awards),
+                T(IICPD_01_51_once_without_the_price),
+                T(IICPD_01_50_the_name_first_then_all_of_the_operator),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
