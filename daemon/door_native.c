@@ -409,8 +409,9 @@ int door_native_new(struct node *node, struct door_native **ret) {
                 return -ENOMEM;
         d->node = node;
         d->errors = rate_new();
-        if (!d->errors) {
-                free(d);
+        d->call_ids = seen_new();
+        if (!d->errors || !d->call_ids) {
+                door_native_free(d);
                 return -ENOMEM;
         }
         *ret = d;
@@ -423,6 +424,7 @@ struct door_native *door_native_free(struct door_native *d) {
         while (!LIST_EMPTY(&d->conns))
                 conn_free(LIST_FIRST(&d->conns));
         rate_free(d->errors);
+        seen_free(d->call_ids);
         free(d);
         return NULL;
 }

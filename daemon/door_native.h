@@ -18,6 +18,7 @@
 #define NATIVE_MIN_PER_SOURCE 32
 #define NATIVE_MIN_NEW 64
 
+
 struct node;
 struct door_native;
 struct bufferevent;

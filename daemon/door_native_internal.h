@@ -8,7 +8,9 @@
 #include "native_link.h"
 #include "node.h"
 #include "peer.h"
+#include "task/lifecycle.h"
 #include "task/rate.h"
+#include "task/seen.h"
 
 #include <iicp/cbor_msg.h>
 #include <sys/queue.h>
@@ -34,6 +36,9 @@ struct native_call {
         char task_id[IICP_SESSION_ID_MAX + 1];
         char trace_id[16];
         struct task *task;             /* until its answer */
+        struct lifecycle_observer *observer; /* from then on, of a lifecycle CALL */
+        bool began;                    /* this CALL began the task: leaving cancels it */
+        uint64_t sequence;             /* of the next lifecycle RESPONSE */
 };
 
 struct native_conn {
@@ -58,6 +63,7 @@ struct door_native {
         struct native_conns conns;
         unsigned n, n_new;
         struct rate *errors;
+        struct seen *call_ids;         /* of lifecycle CALLs */
         bool stopping;
         uint64_t calls, faults, refused;
 };
@@ -91,6 +97,20 @@ void native_request_free(struct native_request *r);
 
 /* The base RESPONSE to an answer of the corridor. -E2BIG: larger than can be sent. */
 int native_answer_put(const struct native_conn *c, const struct task_answer *answer, struct iicp_buf *out);
+/* The error of an answer as the only RESPONSE to a lifecycle CALL. */
+void native_refused_lifecycle(struct native_conn *c, const struct task_answer *answer);
 void native_refusal_put(const struct native_conn *c, const struct iicp_refusal *refusal, struct iicp_buf *out);
+
+/* ---- native_stream.c: events of a lifecycle task to RESPONSEs ---- */
+
+/* The task was accepted, now or before. False: it cannot be observed, which was answered. */
+bool native_stream_begin(struct native_conn *c, const struct task_answer *answer);
+/* Sends what there is; true when the last one is sent. */
+bool native_stream_pump(struct native_conn *c);
+void native_stream_abort(struct native_conn *c);
+/* A lifecycle CALL that was not accepted: its only RESPONSE. */
+void native_stream_refused(struct native_conn *c, const char *code, const char *message);
+/* native_call.c: the last RESPONSE is sent. */
+void native_call_done(struct native_conn *c);
 
 #endif

@@ -102,6 +102,17 @@ static int put_success(const struct native_conn *c, const struct iicp_json *body
         return 0;
 }
 
+void native_refused_lifecycle(struct native_conn *c, const struct task_answer *answer) {
+        struct iicp_json body, error;
+        struct words w = {.code = "internal_error"};
+
+        if (answer->body && iicp_json_scan((struct iicp_str){answer->body, answer->n}, NULL, NULL, &body) == 0) {
+                error = iicp_json_get(&body, "error");
+                read_words(&error, &w);
+        }
+        native_stream_refused(c, w.code, w.message);
+}
+
 int native_answer_put(const struct native_conn *c, const struct task_answer *answer, struct iicp_buf *out) {
         struct iicp_refusal internal = {.id = IICP_REFUSE_INTERNAL};
         struct iicp_json body, error, metrics;

@@ -13,11 +13,15 @@ static void send_refusal(struct native_conn *c, enum iicp_refusal_id id) {
         struct iicp_refusal refusal = {.id = id};
         _cleanup_(iicp_buf_wipe) struct iicp_buf out = {};
 
+        if (c->call.lifecycle) {
+                native_stream_refused(c, iicp_refusal_info(id)->code, iicp_refusal_info(id)->message);
+                return;
+        }
         native_refusal_put(c, &refusal, &out);
         native_link_send(&c->wire, IICP_FRAME_RESPONSE, iicp_buf_str(&out));
 }
 
-static void done(struct native_conn *c) {
+void native_call_done(struct native_conn *c) {
         c->call.running = false;
         c->call.task = NULL;
         native_conn_next(c);
@@ -31,18 +35,31 @@ static void note_status(struct native_conn *c, int status) {
 static void on_answer(void *arg, struct task_answer *answer) {
         _cleanup_(iicp_buf_wipe) struct iicp_buf out = {.max = 2 * IICP_BUF_MAX, .secret = true};
         struct native_conn *c = arg;
-        int r = native_answer_put(c, answer, &out);
+        bool streams = false;
+        int r = 0;
 
+        if (c->call.lifecycle && answer->record) {
+                seen_add(c->door->call_ids, iicp_str(c->call.call_id), clock_mono_ms(c->door->node->clock));
+                streams = native_stream_begin(c, answer);
+        } else if (c->call.lifecycle)
+                native_refused_lifecycle(c, answer);
+        else
+                r = native_answer_put(c, answer, &out);
         if (answer->body && answer->secret)
                 explicit_bzero(answer->body, answer->n);
         free(answer->body);
         c->call.task = NULL;
-        if (r == 0)
+        if (streams) {
+                if (native_stream_pump(c))
+                        native_call_done(c);
+                return;
+        }
+        if (r == 0 && !c->call.lifecycle)
                 r = native_link_send(&c->wire, IICP_FRAME_RESPONSE, iicp_buf_str(&out));
         if (r < 0)
                 send_refusal(c, r == -E2BIG ? IICP_REFUSE_RESPONSE_TOO_LARGE : IICP_REFUSE_INTERNAL);
         note_status(c, answer->status);
-        done(c);
+        native_call_done(c);
 }
 
 /* ---- in ---- */
@@ -67,7 +84,7 @@ static int begin(struct native_conn *c, const struct iicp_msg_call *m) {
         struct native_call *call = &c->call;
 
         *call = (struct native_call){
-                .running = true, .lifecycle = m->task_id.p != NULL, .has_call_id = m->call_id.p != NULL,
+                .running = true, .lifecycle = m->task_id.p && m->call_id.p && c->door->node->config->lifecycle_enabled, .has_call_id = m->call_id.p != NULL,
                 .has_trace = m->trace_id.p != NULL,
         };
         keep(call->session_id, m->session_id);
@@ -86,7 +103,10 @@ static void start_task(struct native_conn *c, struct native_request *r) {
                 .traceparent = iicp_str(*r->traceparent ? r->traceparent : NULL),
                 .trace_id = iicp_str(*r->trace_hex ? r->trace_hex : NULL),
                 .tls = c->tls,
+                .lifecycle = c->call.lifecycle,
+                .whole = true,
                 .any_id = true,
+                .any_caller = true,
                 .door = "native",
         };
         struct task *t;
@@ -96,7 +116,7 @@ static void start_task(struct native_conn *c, struct native_request *r) {
         q.body = iicp_buf_take(&r->body, &q.n);
         if (!q.body) {
                 send_refusal(c, IICP_REFUSE_INTERNAL);
-                done(c);
+                native_call_done(c);
                 return;
         }
         t = task_start(node->corridor, &q, on_answer, c);
@@ -114,11 +134,17 @@ enum iicp_close native_call_start(struct native_conn *c, struct iicp_str payload
         if (begin(c, &m) < 0)
                 return IICP_CLOSE_NO_MEMORY;
         c->door->calls++;
+        if (c->call.lifecycle && seen_has(c->door->call_ids, m.call_id, clock_mono_ms(c->door->node->clock))) {
+                metrics_refused(c->door->node->metrics, IICP_REFUSE_DUPLICATE_TASK);
+                send_refusal(c, IICP_REFUSE_DUPLICATE_TASK);
+                native_call_done(c);
+                return IICP_CLOSE_NONE;
+        }
         why = native_request_build(c, &m, iicp_str(c->call.task_id), gzip_inside, &r);
         if (why == IICP_CLOSE_NONE && r.refusal.id != IICP_REFUSE_NONE) {
                 metrics_refused(c->door->node->metrics, r.refusal.id);
                 send_refusal(c, r.refusal.id);
-                done(c);
+                native_call_done(c);
         } else if (why == IICP_CLOSE_NONE)
                 start_task(c, &r);
         native_request_free(&r);
@@ -130,9 +156,11 @@ void native_call_abort(struct native_conn *c) {
 
         if (t)
                 task_abort(t);
+        native_stream_abort(c);
         c->call.running = false;
 }
 
 void native_call_drained(struct native_conn *c) {
-        (void) c;
+        if (native_stream_pump(c))
+                native_call_done(c);
 }

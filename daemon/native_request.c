@@ -4,6 +4,7 @@
 #include "util.h"
 
 #include <errno.h>
+#include <iicp/lifecycle.h>
 #include <stdio.h>
 
 /* From the integer keys of a CALL to the envelope of POST /v1/task, so that admission is one and the
@@ -89,7 +90,7 @@ static void trace_of(const struct iicp_msg_call *call, struct native_request *r)
         snprintf(r->traceparent, sizeof r->traceparent, "00-%s-%s-01", r->trace_hex, span);
 }
 
-static void put_constraints(const struct iicp_msg_call *call, struct iicp_buf *b) {
+static void put_constraints(const struct iicp_msg_call *call, bool lifecycle, struct iicp_buf *b) {
         const char *comma = "";
 
         iicp_buf_puts(b, ",\"constraints\":{");
@@ -105,7 +106,11 @@ static void put_constraints(const struct iicp_msg_call *call, struct iicp_buf *b
         if (call->qos.p) {
                 iicp_buf_printf(b, "%s\"qos\":", comma);
                 iicp_buf_json_str(b, call->qos);
+                comma = ",";
         }
+        /* On this transport key 24 says it; in the envelope the profile does. */
+        if (lifecycle)
+                iicp_buf_printf(b, "%s\"required_profiles\":[\"" IICP_PROFILE_LIFECYCLE "\"]", comma);
         iicp_buf_puts(b, "}");
 }
 
@@ -133,16 +138,17 @@ static void put_payload(struct iicp_str json, struct iicp_buf *b) {
 }
 
 static void put_envelope(const struct iicp_msg_call *call, struct iicp_str task_id, struct iicp_str payload,
-                         struct iicp_buf *b) {
+                         bool lifecycle, struct iicp_buf *b) {
         iicp_buf_puts(b, "{\"task_id\":");
         iicp_buf_json_str(b, task_id);
         iicp_buf_puts(b, ",\"intent\":");
         iicp_buf_json_str(b, call->intent);
-        if (call->idempotency_key.p && call->task_id.p) {
+        if (lifecycle) {
+                /* of a task without one it is the task's own id */
                 iicp_buf_puts(b, ",\"idempotency_key\":");
-                iicp_buf_json_str(b, call->idempotency_key);
+                iicp_buf_json_str(b, call->idempotency_key.p ? call->idempotency_key : call->task_id);
         }
-        put_constraints(call, b);
+        put_constraints(call, lifecycle, b);
         put_payload(payload, b);
         iicp_buf_puts(b, "}");
 }
@@ -177,7 +183,7 @@ enum iicp_close native_request_build(const struct native_conn *c, const struct i
                 refuse(ret, IICP_REFUSE_CX, NULL);
                 ret->refusal.detail_code = iicp_cx_detail_code(IICP_CX_OFF);
         }
-        put_envelope(call, task_id, payload.json, &ret->body);
+        put_envelope(call, task_id, payload.json, c->call.lifecycle, &ret->body);
         if (ret->body.error == -E2BIG || payload.owned.error == -E2BIG)
                 refuse(ret, IICP_REFUSE_TOO_LARGE, NULL);
         iicp_buf_wipe(&payload.owned);

@@ -272,8 +272,12 @@ static void put_response(struct writer *w, const struct iicp_msg_response *m, en
                 text(w, 4, iicp_str(iicp_native_status_name(m->status)));
         if (form == IICP_RESULT_TSTR)
                 text(w, 5, result);
-        else if (key(w, 5, form == IICP_RESULT_BSTR))
-                iicp_cbor_put_bstr(w->out, result);
+        else if (key(w, 5, form == IICP_RESULT_BSTR || form == IICP_RESULT_ITEM)) {
+                if (form == IICP_RESULT_BSTR)
+                        iicp_cbor_put_bstr(w->out, result);
+                else
+                        iicp_buf_add_str(w->out, result);
+        }
         if (key(w, 6, m->error_code.p != NULL))
                 put_error(w->out, m);
         number(w, 7, m->tokens_used, m->tokens_used >= 0);

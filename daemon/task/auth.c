@@ -52,8 +52,9 @@ bool task_authorize(struct task *t, const struct task_request *request, struct i
                 .tls = request->tls,
         };
 
-        /* Lifecycle resources need a credential in both modes. [02 section 4.2] */
-        if (t->lifecycle) {
+        /* Lifecycle resources need a credential in both modes [02 section 4.2]; a CALL may come without
+         * one in mode open, since no shipped client sends any [03 section 7.3]. */
+        if (t->lifecycle && (!request->any_caller || c->node->config->auth_mode == AUTH_REQUIRED)) {
                 if (!principal_demand(c, &shown, t->env.intent, &t->principal, refusal))
                         return false;
                 return lifecycle_allowed(&t->principal, LIFECYCLE_SUBMIT, refusal);

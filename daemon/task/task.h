@@ -44,6 +44,7 @@ struct task_request {
         bool tls;                          /* the caller's connection was encrypted */
         bool any_id;                       /* the task id need be no UUID, whatever the configuration says */
         const char *door;                  /* "http", "native", "relay": for status and log */
+        bool any_caller;                   /* a submit needs a credential in mode required alone */
         bool lifecycle;                    /* a submit of the service-lifecycle profile, see lifecycle.h */
         bool whole;                        /* of it: no partial events where the answer is encrypted; the
                                             * terminal one carries the whole as a buffered answer does */

@@ -102,7 +102,7 @@ IICP_API enum iicp_close iicp_msg_response_read(struct iicp_str payload, unsigne
 IICP_API bool iicp_msg_response_failed(const struct iicp_msg_response *m);
 
 /* What a RESPONSE carries in key 5. */
-enum iicp_result_form { IICP_RESULT_NONE, IICP_RESULT_BSTR, IICP_RESULT_TSTR };
+enum iicp_result_form { IICP_RESULT_NONE, IICP_RESULT_BSTR, IICP_RESULT_TSTR, IICP_RESULT_ITEM /* encoded already */ };
 /* Both key sets in a base RESPONSE; without 15, 100 and 101 in a lifecycle one. m->result is not
  * looked at. */
 IICP_API void iicp_msg_response_put(struct iicp_buf *out, const struct iicp_msg_response *m,

@@ -373,3 +373,101 @@ def test_IICPD_03_31_timers_with_their_reasons(native):
     assert rest.rest().hex() == by_id["MAL-08-partial-payload"]["expect"]["reply_hex"]
     assert part.rest().hex() == fragment["expect"]["reply_hex"]
     assert 29 < time.monotonic() - started < 45
+
+
+# ---- the service lifecycle ----
+
+
+def streamed(c, **keys):
+    """RESPONSEs of one lifecycle CALL up to the terminal one, checked for what holds for each."""
+    task, call = keys.get("k24"), keys.get("k15")
+    c.send(CALL, call_of(**keys))
+    got = []
+    while not got or not got[-1][12]:
+        kind, m = c.read()
+        assert kind == RESPONSE, (kind, m)
+        assert m[1] == 1 and m[2] == "call-1" and m[3] == call and not {15, 100, 101} & set(m), m
+        assert m[13] == {1: task, 2: len(got), 3: m[13][3], 4: m[12]}
+        got.append(m)
+    return got
+
+
+def identity():
+    return {"k24": str(uuid.uuid4()), "k15": str(uuid.uuid4()), "k16": "idem-" + uuid.uuid4().hex}
+
+
+@pytest.fixture
+def streaming(backend):
+    text = "Hello from the fake."
+    events = [{"choices": [{"index": 0, "delta": {"content": c}, "finish_reason": None}]} for c in text]
+    events += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+               {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}}]
+    backend.lines = ["data: " + json.dumps({"id": "x", "model": "tiny", **e}) + "\n\n" for e in events]
+    return backend
+
+
+def test_SERVICE_LIFECYCLE_14_SERVICE_LIFECYCLE_21_IICPD_03_35_partial_answers(native):
+    with Native(native) as c:
+        got = streamed(c, **identity())
+        assert [m[4] for m in got] == ["partial"] * (len(got) - 1) + ["success"]
+        assert got[-1][13][3] == "completed" and all(m[13][3] == "partial" for m in got[:-1])
+        texts = [m[5] for m in got if 5 in m]
+        assert texts and all(isinstance(t, str) for t in texts) and "".join(texts) == "Hello from the fake."
+        assert got[-1][7] == 9
+        # without key 24 nothing of it
+        m = c.call(k15=str(uuid.uuid4()))
+        assert 13 not in m and m[4] == "success"
+
+
+def test_SERVICE_LIFECYCLE_15_error_after_partial_output_is_terminal(native, streaming):
+    streaming.post("/_control", {"rules": [{"path": "/v1/chat/completions", "status": 200, "chunked": True, "mode": "close_mid",
+                                            "headers": {"Content-Type": "text/event-stream"}, "body": "".join(streaming.lines)}]})
+    with Native(native) as c:
+        got = streamed(c, **identity())
+        assert got[-1][4] == "error" and got[-1][13][3] == "failed" and got[-1][6][1]
+        assert c.call(k4="other")[100] == 422  # the connection goes on
+
+
+def test_SERVICE_LIFECYCLE_16_timeout_after_partial_output_is_terminal(native, streaming):
+    streaming.post("/_control", {"rules": [{"path": "/v1/chat/completions", "status": 200, "mode": "trickle", "piece_ms": 20,
+                                            "headers": {"Content-Type": "text/event-stream"},
+                                            "body": "".join(streaming.lines)}]})
+    with Native(native) as c:
+        got = streamed(c, k6=1, **identity())
+        assert got[-1][4] == "timeout" and got[-1][13][3] == "timed_out" and 5 not in got[-1]
+
+
+def test_SERVICE_LIFECYCLE_22_a_retry_changes_the_call_id_only(native, backend):
+    with Native(native) as c:
+        who = identity()
+        first = streamed(c, **who)
+        again = streamed(c, **{**who, "k15": str(uuid.uuid4())})
+        assert "".join(m.get(5, "") for m in again) == "".join(m.get(5, "") for m in first)
+        asked = [r for r in backend.get("/_requests").json()["requests"] if r["path"].endswith("completions")]
+        assert len(asked) == 1
+        repeated = streamed(c, **who)  # the same call id
+        assert repeated[0][4] == "error" and repeated[0][6][1] == "conflict"
+
+
+def test_SERVICE_LIFECYCLE_23_conflicting_identity_is_refused_before_execution(native, backend):
+    with Native(native) as c:
+        who = identity()
+        streamed(c, **who)
+        for change in ({"k16": "another"}, {"payload": b'{"messages":[{"role":"user","content":"else"}]}'}):
+            got = streamed(c, **{**who, "k15": str(uuid.uuid4()), **change})
+            assert len(got) == 1 and got[0][4] == "error" and got[0][6][1] == "conflict", got
+        m = c.call(k24=str(uuid.uuid4()))
+        assert m[100] == 422 and 13 not in m  # no call id: a base RESPONSE
+        asked = [r for r in backend.get("/_requests").json()["requests"] if r["path"].endswith("completions")]
+        assert len(asked) == 1
+
+
+def test_IICPD_03_36_leaving_cancels_a_lifecycle_task(native, backend):
+    backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "mode": "hang"}]})
+    with Native(native) as c:
+        c.send(CALL, call_of(**identity()))
+        wait_until(lambda: native.status()["tasks"]["active"] == 1, what="it runs")
+    wait_until(lambda: native.status()["tasks"]["active"] == 0, what="it is cancelled")
+    backend.post("/_control", {"rules": []})
+    with Native(native) as c:
+        assert c.call()[4] == "success"
