@@ -38,6 +38,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         iicp_cx_open_response(&session, task_id, &object, &plain);
         iicp_buf_free(&plain);
 
+        /* the same as an event of a stream: whatever opens says whether it is the last one */
+        for (unsigned kind = IICP_CX_EVENT_PARTIAL; kind <= IICP_CX_EVENT_FAILED; kind++) {
+                struct iicp_cx_events events = {.next = 2};
+
+                plain = (struct iicp_buf){0};
+                if (iicp_cx_open_event(&events, &session, task_id, 2, (enum iicp_cx_event_kind) kind, &object, &plain) == 0) {
+                        struct iicp_json opened, end;
+
+                        FUZZ_CHECK(events.next == 3 && events.ended == (kind != IICP_CX_EVENT_PARTIAL));
+                        FUZZ_CHECK(iicp_json_scan(iicp_buf_str(&plain), NULL, NULL, &opened) == 0);
+                        end = iicp_json_get(&opened, "end");
+                        FUZZ_CHECK(end.type == (kind == IICP_CX_EVENT_COMPLETED ? IICP_JSON_TRUE : IICP_JSON_FALSE));
+                } else
+                        FUZZ_CHECK(events.next == 2 && plain.n == 0);
+                iicp_buf_free(&plain);
+        }
+
         if (iicp_cx_peer_key_parse(&object, 1764000000, &peer) == 0) {
                 struct iicp_buf sealed = {0};
                 struct iicp_cx_session ours = {0};

@@ -3,7 +3,7 @@
 FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn tests/fuzz/fuzz-cx \
 	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head tests/fuzz/fuzz-consumer \
 	tests/fuzz/fuzz-answer tests/fuzz/fuzz-frame tests/fuzz/fuzz-cbor tests/fuzz/fuzz-trust \
-	tests/fuzz/fuzz-stream
+	tests/fuzz/fuzz-stream tests/fuzz/fuzz-payload
 
 FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
 FUZZ_DAEMON = daemon/libiicpd.la $(JSON_LIBS)
@@ -36,6 +36,12 @@ tests_fuzz_fuzz_trust_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_trust_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_trust_LDFLAGS = $(FUZZ_LINKER)
 tests_fuzz_fuzz_trust_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_payload_SOURCES = tests/fuzz/fuzz-payload.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_payload_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_payload_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_payload_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_payload_LDADD = $(FUZZ_LIB)
 
 tests_fuzz_fuzz_urn_SOURCES = tests/fuzz/fuzz-urn.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_urn_CPPFLAGS = $(FUZZ_CPPFLAGS)
