@@ -158,7 +158,7 @@ static void IICPD_04_44_backend_names_belong_to_the_only_backend(void **state) {
         unload(&l);
 }
 
-static void IICPD_04_44_names_without_a_key(void **state) {
+static void IICPD_04_44_IICPD_05_57_names_without_a_key(void **state) {
         char *quiet[] = {"IICP_AUTO_UPDATE=1", "IICP_UPDATE_STATE_FILE=/x", "IICP_TUNNEL_WAIT_FOR_CAPACITY=1",
                          "IICP_SYSTEMD_WATCHDOG_SEC=9", "IICP_MODE=public", "IICP_TUNNEL=0", "IICP_SKIP_UPNP=1", NULL};
         char *loud[] = {"IICP_CONFIG_FILE=/x", "IICP_FORCE=1", "IICP_WITH_PROXY=1", "IICP_MCP_SERVER=x",
@@ -258,7 +258,7 @@ int main(void) {
                 cmocka_unit_test(IICPD_04_44_sdk_spelling),
                 cmocka_unit_test(IICPD_04_44_all_names_of_the_table),
                 cmocka_unit_test(IICPD_04_44_backend_names_belong_to_the_only_backend),
-                cmocka_unit_test(IICPD_04_44_names_without_a_key),
+                cmocka_unit_test(IICPD_04_44_IICPD_05_57_names_without_a_key),
                 cmocka_unit_test(IICPD_04_44_client_takes_its_names_and_only_warns),
                 cmocka_unit_test(the_users_file_wins_over_the_one_of_the_machine),
                 cmocka_unit_test(folders_follow_the_service_manager),
