@@ -7,6 +7,7 @@
 #include "listener.h"
 #include "node.h"
 #include "policy.h"
+#include "rotation.h"
 #include "task/lifecycle.h"
 
 #include <iicp/directory.h>
@@ -106,6 +107,7 @@ static void gauge(struct iicp_buf *out, const char *name, const char *help, unsi
 void metrics_node_gauges(void *arg, struct iicp_buf *out) {
         struct node *n = arg;
         struct lifecycle_facts lifecycle;
+        struct corridor_facts facts;
         struct backend_stability s = {0};
         uint64_t age_ms = clock_mono_ms(n->clock) - n->started_ms;
 
@@ -121,6 +123,13 @@ void metrics_node_gauges(void *arg, struct iicp_buf *out) {
         iicp_buf_printf(out, "# HELP iicp_lifecycle_lagged_total Observers that were too slow.\n"
                              "# TYPE iicp_lifecycle_lagged_total counter\niicp_lifecycle_lagged_total %llu\n",
                         (unsigned long long) lifecycle.lagged);
+        corridor_facts(n->corridor, &facts);
+        gauge(out, "iicp_cip_active_tasks", "Sub-tasks of coordinators that run.", facts.cip_active);
+        iicp_buf_printf(out, "# HELP iicp_encrypted_tasks_total Encrypted tasks.\n# TYPE iicp_encrypted_tasks_total counter\n"
+                             "iicp_encrypted_tasks_total{outcome=\"opened\"} %llu\n"
+                             "iicp_encrypted_tasks_total{outcome=\"refused\"} %llu\n",
+                        (unsigned long long) facts.encrypted_opened, (unsigned long long) facts.encrypted_refused);
+        rotation_gauges(n, out);
         if (n->listener) {
                 gauge(out, "iicp_connections", "Open connections of the task port.", listener_connections(n->listener));
                 gauge(out, "iicp_max_connections", "Limit of connections of the task port.",

@@ -192,3 +192,15 @@ void rotation_json(const struct rotation *r, struct iicp_buf *out) {
                 iicp_buf_puts(out, "null");
         iicp_buf_printf(out, ",\"overdue\":%s}", r->said_overdue ? "true" : "false");
 }
+
+void rotation_gauges(const struct node *node, struct iicp_buf *out) {
+        struct cx_times t;
+
+        state_cx_times(node->state, clock_wall_s(node->clock), &t);
+        iicp_buf_printf(out, "# HELP iicp_encryption_key_expiry_timestamp_seconds End of the encryption key in use.\n"
+                             "# TYPE iicp_encryption_key_expiry_timestamp_seconds gauge\n"
+                             "iicp_encryption_key_expiry_timestamp_seconds %lld\n"
+                             "# HELP iicp_encryption_key_pending 1 while a new key waits for the directory.\n"
+                             "# TYPE iicp_encryption_key_pending gauge\niicp_encryption_key_pending %d\n",
+                        (long long) t.not_after, t.pending != NULL);
+}

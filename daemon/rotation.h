@@ -22,6 +22,7 @@ int rotation_now(struct rotation *r);
 bool rotation_overdue(const struct rotation *r);
 /* The directory took the pending key: said in the log. */
 void rotation_accepted(struct node *node);
+void rotation_gauges(const struct node *node, struct iicp_buf *out);
 void rotation_json(const struct rotation *r, struct iicp_buf *out);
 
 #endif

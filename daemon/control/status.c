@@ -139,6 +139,7 @@ static void route_json(struct node *n, struct iicp_buf *out) {
 
 static void tasks_json(struct node *n, struct iicp_buf *out) {
         const struct metrics *m = n->metrics;
+        struct corridor_facts facts;
 
         iicp_buf_printf(out, "\"tasks\":{\"active\":%u,\"waiting\":%u,\"slots\":%u,\"effective_slots\":%u",
                         corridor_active(n->corridor), corridor_waiting(n->corridor),
@@ -149,6 +150,8 @@ static void tasks_json(struct node *n, struct iicp_buf *out) {
                         (unsigned long long) metrics_tasks_total(m, OUTCOME_TIMEOUT),
                         (unsigned long long) metrics_tasks_total(m, OUTCOME_ABORTED),
                         (unsigned long long) metrics_refused_total(m));
+        corridor_facts(n->corridor, &facts);
+        iicp_buf_printf(out, ",\"sub_tasks\":%u", facts.cip_active);
         iicp_buf_printf(out, ",\"p50_ms\":%lld,\"p99_ms\":%lld}",
                         (long long) metrics_latency_quantile(m, 0.5),
                         (long long) metrics_latency_quantile(m, 0.99));

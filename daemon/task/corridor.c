@@ -121,6 +121,14 @@ void corridor_changed(struct corridor *c) {
                 c->on_idle(c->on_idle_arg);
 }
 
+void corridor_facts(const struct corridor *c, struct corridor_facts *ret) {
+        *ret = (struct corridor_facts){
+                .cip_active = c->cip_active,
+                .encrypted_opened = c->encrypted_opened,
+                .encrypted_refused = c->encrypted_refused,
+        };
+}
+
 void corridor_counts(const struct corridor *c, struct task_counts *ret) {
         *ret = c->counts;
 }

@@ -98,6 +98,7 @@ struct corridor {
         uint64_t arrivals;
         struct cip_known cip_known[CIP_KNOWN_MAX];
         unsigned n_cip_known;
+        uint64_t encrypted_opened, encrypted_refused;
         struct seen *nonces, *ids;
         struct lifecycle *lifecycle; /* the store, NULL only while it is made */
         struct rate *origins, *addresses, *auth_failures, *cip_checks;

@@ -64,6 +64,10 @@ static bool open_payload(struct task *t, struct iicp_json *ret_payload, struct i
         if (fault == IICP_CX_OK)
                 fault = iicp_cx_open_request(&t->env.m_iicp_conf, key, t->env.task_id, t->env.intent,
                                              &t->opened, &t->session);
+        if (fault == IICP_CX_OK)
+                t->corridor->encrypted_opened++;
+        else
+                t->corridor->encrypted_refused++;
         if (fault != IICP_CX_OK)
                 return refuse_cx(fault, refusal);
         if (iicp_json_scan(iicp_buf_str(&t->opened), NULL, NULL, ret_payload) < 0)

@@ -83,6 +83,13 @@ void corridor_profiles_json(const struct corridor *c, struct iicp_buf *out);
 void corridor_on_change(struct corridor *c, void (*fn)(void *arg), void *arg);
 void corridor_tasks_json(const struct corridor *c, struct iicp_buf *out); /* no payload, no addresses */
 
+/* For metrics and status. */
+struct corridor_facts {
+        unsigned cip_active;                    /* sub-tasks that hold a worker slot */
+        uint64_t encrypted_opened, encrypted_refused;
+};
+void corridor_facts(const struct corridor *c, struct corridor_facts *ret);
+
 /* Counters of the heartbeat since the last take. */
 struct task_counts {
         uint64_t success, failed;

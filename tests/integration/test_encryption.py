@@ -181,6 +181,8 @@ def test_CX_07_rotation_on_command_with_overlap(node_factory, lab, iicpctl):
     for key in (old, current(node)):
         assert node.post("/v1/task", encrypted(key)[0]).status == 200
     assert stat.S_IMODE((node.folder / "state" / "cx" / "keyring.json").stat().st_mode) == 0o600
+    assert node.metric("iicp_encrypted_tasks_total", outcome="opened") == 2
+    assert node.metric("iicp_encryption_key_pending") == 0
 
 
 def test_IICPD_05_08_a_pending_key_is_offered_again_after_a_restart(node_factory, lab):
