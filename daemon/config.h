@@ -131,6 +131,7 @@ struct config {
         uint64_t consumer_timeout_ms; /* 0 = default of the program */
         unsigned consumer_retries;
         uint64_t consumer_directory_timeout_ms;
+        struct secret consumer_provider_tokens;
         bool consumer_allow_private, consumer_allow_plaintext;
         /* where each value comes from, in the order of the table */
         struct config_origin *origins;

@@ -336,6 +336,9 @@ const struct config_key config_keys[] = {
          .live = LIVE_YES, .help = "Of one directory call."},
         {"consumer", "allow_private_endpoints", KIND_BOOL, AT(consumer_allow_private), .initial = "no",
          ENV("IICP_PROXY_ALLOW_LOOPBACK_NODES"), .consumer = true, .live = LIVE_YES, .help = "Dial nodes on private addresses; for labs."},
+        {"consumer", "provider_tokens", KIND_SECRET, AT(consumer_provider_tokens), .initial_text = "none",
+         .consumer = true, .live = LIVE_YES, .type = "secret",
+         .help = "What operators gave us for their nodes, a line node_id token each; needed for streams."},
         {"consumer", "allow_plaintext", KIND_BOOL, AT(consumer_allow_plaintext), .initial = "no",
          ENV("IICP_CX_ALLOW_PLAINTEXT"), .consumer = true, .live = LIVE_YES, .help = "Send tasks unencrypted to nodes without a key; for debugging."},
 };
@@ -357,7 +360,7 @@ const char *const config_not_built[] = {
         "consumer.tau", "consumer.profile", "consumer.regions", "consumer.require_encryption",
         "consumer.allow_remote_executor", "consumer.require_manifest", "consumer.require_no_retention",
         "consumer.known_operator_only", "consumer.manifest_identity", "consumer.auth", "consumer.credential",
-        "consumer.node_id", "consumer.provider_tokens", "consumer.runtime_identity", "consumer.max_body",
+        "consumer.node_id", "consumer.runtime_identity", "consumer.max_body",
         "consumer.breaker_failures", "consumer.breaker_reset", "consumer.retry_base", "consumer.retry_cap",
         "consumer.retry_hint_cap", "consumer.qos_attempts", "consumer.compat_qos_class", "consumer.fallback_url",
         "gateway.address", "gateway.port", "gateway.key", "gateway.region", "gateway.names", "gateway.origins",

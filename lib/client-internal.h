@@ -102,6 +102,7 @@ struct iicp_record {
         char *node_id, *endpoint, *region, *reach;
         char **models;
         struct iicp_cx_peer_key key; /* valid when pub.has_key */
+        bool lifecycle; /* offers the service-lifecycle profile */
         bool has_manifest, manifest_signed, retention_none;
         char identity_level[32]; /* "" = none */
 };
@@ -266,6 +267,9 @@ struct iicp_http_request {
         /* directory: rules for a 307 and what is behind the base; NULL: no redirects */
         struct iicp_redirect_call *redirect;
         const char *path;
+        /* the body of a 200 goes here as it comes, not into the answer; false stops it */
+        bool (*on_piece)(void *arg, struct iicp_str piece);
+        void *arg;
         const char *proxy;       /* never with `provider`: it would undo the pinning */
 };
 struct iicp_http_answer {

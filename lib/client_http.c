@@ -28,6 +28,7 @@ struct http_run {
         struct iicp_http_answer *a;
         struct iicp_addresses pinned;
         bool too_large, refused;
+        bool streams; /* a 200 whose body goes to on_piece */
         char location[IICP_REDIRECT_URL_MAX];
 };
 
@@ -92,6 +93,8 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg) {
         struct http_run *run = arg;
 
         (void) size;
+        if (run->streams)
+                return run->rq->on_piece(run->rq->arg, (struct iicp_str){p, n}) ? n : 0;
         if (run->a->body.n + n > run->rq->body_max) {
                 run->too_large = true;
                 return 0;
@@ -121,6 +124,10 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg) {
 
         (void) size;
         if (n > 5 && !memcmp(p, "HTTP/", 5)) {
+                const char *status = memchr(p, ' ', n);
+
+                run->streams = run->rq->on_piece && status && (size_t) (p + n - status) > 4 &&
+                               !memcmp(status, " 200", 4);
                 run->a->retry_after[0] = '\0';
                 run->a->encoded = false;
         } else if (header_is(line, "retry-after", &value)) {
@@ -321,7 +328,9 @@ static enum iicp_http_fault fault_of(struct http_run *run, CURLcode code, int64_
 }
 
 static struct curl_slist *make_headers(const struct iicp_http_request *rq) {
-        struct curl_slist *list = curl_slist_append(NULL, "Accept: application/json"), *next;
+        struct curl_slist *list = curl_slist_append(NULL, rq->on_piece ? "Accept: text/event-stream"
+                                                                       : "Accept: application/json"),
+                          *next;
         const char *fixed[] = {"Expect:", "X-IICP-Version: " IICP_WIRE_VERSION,
                                rq->body ? "Content-Type: application/json" : NULL};
 

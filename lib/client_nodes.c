@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client-internal.h"
 #include <errno.h>
+#include <iicp/lifecycle.h>
 #include <stdio.h>
 
 /* Node records of a discover answer. [06 section 6.5] A member of the wrong type counts as absent.
@@ -141,6 +142,35 @@ static bool plain_id(const char *id) {
         return true;
 }
 
+static bool names_lifecycle(const struct iicp_json *object) {
+        struct iicp_json list = iicp_json_get(object, "supported_profiles"), one;
+        struct iicp_json_iter it;
+
+        if (list.type != IICP_JSON_ARRAY)
+                return false;
+        iicp_json_iter_init(&it, &list);
+        while (iicp_json_next(&it, NULL, &one))
+                if (iicp_json_is(&one, IICP_PROFILE_LIFECYCLE))
+                        return true;
+        return false;
+}
+
+/* Of the node or of one of its capabilities; it holds for the node either way. */
+static bool offers_lifecycle(const struct iicp_json *object) {
+        struct iicp_json list = iicp_json_get(object, "capabilities"), one;
+        struct iicp_json_iter it;
+
+        if (names_lifecycle(object))
+                return true;
+        if (list.type != IICP_JSON_ARRAY)
+                return false;
+        iicp_json_iter_init(&it, &list);
+        while (iicp_json_next(&it, NULL, &one))
+                if (one.type == IICP_JSON_OBJECT && names_lifecycle(&one))
+                        return true;
+        return false;
+}
+
 int iicp_record_parse(const struct iicp_json *object, const struct iicp_node_rules *rules,
                       struct iicp_record *ret) {
         struct iicp_record r = {0};
@@ -175,6 +205,7 @@ int iicp_record_parse(const struct iicp_json *object, const struct iicp_node_rul
         }
         parse_key(object, rules, &r);
         parse_manifest(object, &r);
+        r.lifecycle = offers_lifecycle(object);
         if (!r.node_id || !r.endpoint || !r.region || !r.reach) {
                 iicp_record_done(&r);
                 return -ENOMEM;

@@ -1,34 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client-object.h"
+#include "client-submit.h"
 #include <errno.h>
 #include <iicp/intents.h>
+#include <iicp/lifecycle.h>
 #include <stdio.h>
 #include <time.h>
-
-/* One submit: all attempts for one request. One task_id, one trace, one deadline. [06 section 1] */
-struct submit {
-        struct iicp_client *c;
-        const struct iicp_request *rq;
-        bool chat;
-        struct iicp_route route;
-        struct iicp_execution x;
-        char task_id[IICP_UUID_TEXT];
-        char traceparent[IICP_TRACEPARENT_TEXT];
-        int64_t deadline_ms;
-        struct iicp_nodes *list;
-        size_t *order; /* indices into the list */
-        size_t n_order, n_eligible;
-        bool explored; /* the strategy did not take the directory's first */
-
-        /* the body for one candidate; a retry on the same node sends the same bytes */
-        ssize_t body_for;
-        struct iicp_buf body;
-        struct iicp_cx_session session;
-
-        bool sent_clear, out_of_memory;
-        struct iicp_response *response;
-        int64_t attempt_ms;
-};
 
 static void submit_done(struct submit *s) {
         iicp_nodes_free(s->list);
@@ -77,9 +53,11 @@ static int write_payload(const struct submit *s, size_t candidate, struct iicp_b
         return iicp_identity_apply(s->c->cfg.runtime_identity, &f, true, s->rq->payload, out);
 }
 
-static const char *token_for(const struct iicp_client *c, const char *node_id) {
+const char *iicp_submit_token(const struct submit *s, const struct iicp_record *node) {
+        const struct iicp_client *c = s->c;
+
         for (size_t i = 0; i < c->cfg.n_provider_tokens; i++)
-                if (!strcmp(c->tokens[i].node_id, node_id))
+                if (!strcmp(c->tokens[i].node_id, node->node_id))
                         return c->tokens[i].token;
         return NULL;
 }
@@ -102,14 +80,25 @@ static int write_content(struct submit *s, const struct iicp_record *node,
         return r;
 }
 
+/* Into the constraints that were just written; the key is the id, as a task is submitted once. */
+static void write_profile(struct submit *s) {
+        if (s->body.error)
+                return;
+        s->body.n--; /* the closing brace */
+        iicp_buf_puts(&s->body, s->body.p[s->body.n - 1] == '{' ? "" : ",");
+        iicp_buf_puts(&s->body, "\"required_profiles\":[\"" IICP_PROFILE_LIFECYCLE "\"]},\"idempotency_key\":");
+        iicp_buf_json_str(&s->body, iicp_str(s->task_id));
+}
+
 static int write_body(struct submit *s, size_t candidate) {
         const struct iicp_record *node = candidate_of(s, candidate);
-        const char *token = token_for(s->c, node->node_id);
+        const char *token = iicp_submit_token(s, node);
         struct iicp_buf payload = {0};
         int r;
 
         if (s->body_for == (ssize_t) candidate)
                 return 0;
+        s->body_streams = s->rq->on_text && node->lifecycle && token && s->no_stream_for != (ssize_t) candidate;
         s->body_for = -1;
         iicp_buf_wipe(&s->body);
         s->body = (struct iicp_buf){0};
@@ -122,6 +111,8 @@ static int write_body(struct submit *s, size_t candidate) {
                 iicp_buf_json_str(&s->body, iicp_str(s->rq->intent));
                 iicp_buf_puts(&s->body, ",\"constraints\":");
                 iicp_constraints_json(&s->x, s->c->cfg.compat_qos_class, &s->body);
+                if (s->body_streams)
+                        write_profile(s);
                 r = write_content(s, node, iicp_buf_str(&payload));
         }
         iicp_buf_wipe(&payload);
@@ -173,7 +164,7 @@ static void read_success(struct submit *s, const struct iicp_record *node,
                 .task_id = s->task_id,
                 .model = s->x.model,
                 .session = s->session.valid ? &s->session : NULL,
-                .need_encrypted = node->pub.has_key && node->key.response_encryption,
+                .need_encrypted = node->pub.has_key && node->key.response_encryption && !s->reply_opened,
         };
         struct iicp_reply reply;
 
@@ -193,9 +184,8 @@ static void read_success(struct submit *s, const struct iicp_record *node,
         o->http_status = a->status;
 }
 
-static void read_answer(struct submit *s, const struct iicp_record *node,
-                        enum iicp_http_fault fault, const struct iicp_http_answer *a,
-                        struct iicp_outcome *o) {
+void iicp_submit_read(struct submit *s, const struct iicp_record *node, enum iicp_http_fault fault,
+                      const struct iicp_http_answer *a, struct iicp_outcome *o) {
         switch (fault) {
         case IICP_HTTP_OK:
                 if (a->encoded)
@@ -235,41 +225,53 @@ static void read_answer(struct submit *s, const struct iicp_record *node,
         o->http_status = a->status;
 }
 
-static void post(struct submit *s, const struct iicp_record *node, int64_t budget_ms,
-                 struct iicp_outcome *o) {
+enum iicp_http_fault iicp_submit_exchange(struct submit *s, const struct iicp_record *node, const struct exchange *x,
+                                          struct iicp_http_answer *ret) {
         char trace[sizeof("traceparent: ") + IICP_TRACEPARENT_TEXT];
-        const char *token = token_for(s->c, node->node_id), *headers[3] = {trace};
+        const char *token = iicp_submit_token(s, node), *headers[4] = {trace};
+        size_t n_headers = 1;
         struct iicp_buf url = {0}, bearer = {0};
-        struct iicp_http_answer a = {0};
-        struct iicp_str body = iicp_buf_str(&s->body);
         struct iicp_http_request rq = {
-                .body = &body,
+                .body = x->body,
                 .headers = headers,
-                .budget_ms = budget_ms,
+                .budget_ms = x->budget_ms,
                 .body_max = IICP_BODY_MAX,
                 .provider = true,
                 .allow_private = s->c->cfg.allow_private_endpoints,
+                .on_piece = x->on_piece,
+                .arg = x->arg,
         };
         enum iicp_http_fault fault = IICP_HTTP_NO_MEMORY;
 
         snprintf(trace, sizeof(trace), "traceparent: %s", s->traceparent);
         if (token) {
                 iicp_buf_printf(&bearer, "Authorization: Bearer %s", token);
-                headers[1] = bearer.p;
+                headers[n_headers++] = bearer.p;
         }
-        iicp_buf_printf(&url, "%s/v1/task", node->endpoint);
+        headers[n_headers] = x->header;
+        iicp_buf_printf(&url, "%s%s", node->endpoint, x->path);
         if (!url.error && !bearer.error) {
                 rq.url = url.p;
-                fault = iicp_http_perform(s->c->http, &rq, &a);
+                fault = iicp_http_perform(s->c->http, &rq, ret);
         }
-        read_answer(s, node, fault, &a, o);
-        o->sent = a.sent;
-        o->sent_all = a.sent_all;
-        if (a.sent && !node->pub.has_key)
+        if (ret->sent && !node->pub.has_key)
                 s->sent_clear = true;
-        iicp_http_answer_done(&a);
         iicp_buf_free(&url);
         iicp_buf_wipe(&bearer);
+        return fault;
+}
+
+static void post(struct submit *s, const struct iicp_record *node, int64_t budget_ms,
+                 struct iicp_outcome *o) {
+        struct iicp_str body = iicp_buf_str(&s->body);
+        const struct exchange x = {.path = "/v1/task", .body = &body, .budget_ms = budget_ms};
+        struct iicp_http_answer a = {0};
+        enum iicp_http_fault fault = iicp_submit_exchange(s, node, &x, &a);
+
+        iicp_submit_read(s, node, fault, &a, o);
+        o->sent = a.sent;
+        o->sent_all = a.sent_all;
+        iicp_http_answer_done(&a);
 }
 
 static int64_t op_now(void *arg) {
@@ -294,6 +296,21 @@ static const char *op_prefix(void *arg, size_t candidate) {
         return candidate_of(arg, candidate)->pub.prefix;
 }
 
+/* The ordinary way, with a body of its own where the streamed one was not taken. */
+static void post_buffered(struct submit *s, size_t candidate, int64_t budget_ms, struct iicp_outcome *o) {
+        int r = 0;
+
+        if (s->body_streams) {
+                s->no_stream_for = (ssize_t) candidate;
+                s->body_for = -1;
+                r = write_body(s, candidate);
+        }
+        if (r < 0)
+                fail_body(s, r, o);
+        else
+                post(s, candidate_of(s, candidate), budget_ms, o);
+}
+
 static void op_attempt(void *arg, size_t candidate, int64_t budget_ms, struct iicp_outcome *ret) {
         struct submit *s = arg;
         const struct iicp_record *node = candidate_of(s, candidate);
@@ -307,7 +324,8 @@ static void op_attempt(void *arg, size_t candidate, int64_t budget_ms, struct ii
                         iicp_client_warn(
                                 s->c, &s->c->warned_plaintext,
                                 "allow_plaintext: prompts go to nodes without key in clear");
-                post(s, node, budget_ms, ret);
+                if (!s->body_streams || !iicp_submit_stream(s, node, budget_ms, ret))
+                        post_buffered(s, candidate, budget_ms, ret);
         }
         s->attempt_ms = iicp_clock_ms() - start;
         iicp_breaker_report(s->c->breaker, node->node_id, iicp_clock_ms(), ret->verdict);
@@ -491,7 +509,7 @@ static int walk(struct submit *s, struct iicp_response **ret, struct iicp_error 
 
 static int run(struct iicp_client *c, const struct iicp_request *rq, bool chat,
                struct iicp_response **ret, struct iicp_error *error) {
-        struct submit s = {.c = c, .rq = rq, .chat = chat, .body_for = -1};
+        struct submit s = {.c = c, .rq = rq, .chat = chat, .body_for = -1, .no_stream_for = -1};
         int r;
 
         iicp_project(c->cfg.region, c->cfg.timeout_ms, rq, &s.route, &s.x);

@@ -112,7 +112,35 @@ static void print_summary(const struct iicp_response *r) {
                 r->encrypted ? "encrypted" : "not encrypted");
 }
 
-static void print_answer(const struct program *p, const struct iicp_response *r) {
+/* Text as it comes; how much of the answer stands there already. */
+struct printed {
+        const struct program *p;
+        size_t n;
+        char last;
+};
+
+static void on_text(void *arg, struct iicp_str text) {
+        struct printed *printed = arg;
+
+        if (text.n == 0 || printed->p->o.json)
+                return;
+        print_text(stdout, text.p, text.n);
+        fflush(stdout);
+        printed->n += text.n;
+        printed->last = text.p[text.n - 1];
+}
+
+static void on_event(void *arg, struct iicp_str event) {
+        struct printed *printed = arg;
+
+        if (!printed->p->o.json || !printed->p->o.stream)
+                return;
+        fwrite(event.p, 1, event.n, stdout);
+        putchar('\n');
+        fflush(stdout);
+}
+
+static void print_answer(const struct program *p, const struct iicp_response *r, const struct printed *printed) {
         if (p->o.json) {
                 struct iicp_buf b = {0};
 
@@ -124,7 +152,8 @@ static void print_answer(const struct program *p, const struct iicp_response *r)
         const char *text = r->text ? r->text : r->result;
         size_t n = r->text ? r->text_n : r->result_n;
 
-        print_text(stdout, text, n);
+        if (printed->n == 0)
+                print_text(stdout, text, n);
         if (n == 0 || text[n - 1] != '\n')
                 putchar('\n');
         fflush(stdout);
@@ -135,6 +164,7 @@ static void print_answer(const struct program *p, const struct iicp_response *r)
 int cmd_ask(struct program *p, int argc, char **argv) {
         struct iicp_buf prompt = {.max = PROMPT_MAX}, payload = {0};
         struct iicp_request rq = IICP_REQUEST_INIT;
+        struct printed printed = {.p = p};
         struct iicp_response *answer = NULL;
         struct iicp_error e;
         int r = read_prompt(p, argc, argv, &prompt);
@@ -150,6 +180,9 @@ int cmd_ask(struct program *p, int argc, char **argv) {
                 rq.model = p->o.model;
                 rq.qos = p->o.qos;
                 rq.min_reputation = p->o.min_reputation;
+                rq.on_text = on_text;
+                rq.on_event = on_event;
+                rq.stream_arg = &printed;
                 if (!p->o.quiet &&
                     (p->o.profile != IICP_PROFILE_SENSITIVE || p->o.allow_remote_executor))
                         fprintf(stderr,
@@ -157,13 +190,16 @@ int cmd_ask(struct program *p, int argc, char **argv) {
                                 "this line\n",
                                 iicp_profile_name(p->o.profile));
                 if (iicp_chat(p->client, &rq, &answer, &e) < 0) {
+                        if (printed.n > 0 && printed.last != '\n')
+                                putchar('\n');
+                        fflush(stdout);
                         if (p->o.explain)
                                 print_attempts(e.log, e.n_log);
                         r = tell_failure(p, &e);
                 } else {
                         if (p->o.explain)
                                 print_attempts(answer->log, answer->n_log);
-                        print_answer(p, answer);
+                        print_answer(p, answer, &printed);
                 }
         }
         iicp_response_free(answer);

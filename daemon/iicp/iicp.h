@@ -29,7 +29,7 @@ struct options {
         const char *profile_origin;     /* flag or variable that chose it, NULL = default */
         char *regions[REGIONS_MAX + 1]; /* pieces of region_list */
         char *region_list;
-        bool allow_remote_executor, no_identity, json, quiet, explain, routes;
+        bool allow_remote_executor, no_identity, json, quiet, explain, routes, stream;
 };
 
 /* Everything a command needs. */
@@ -48,6 +48,10 @@ int cmd_discover(struct program *p, int argc, char **argv);
 int usage(const struct program *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *program_intent(const struct program *p);
 bool cancelled_by_signal(void);
+
+/* tokens.c: fills out from the text, which is cut in place; returns how many. */
+#define PROVIDER_TOKENS_MAX 256
+size_t provider_tokens(char *text, struct iicp_provider_token *out, size_t max);
 
 /* messages.c: prints the failure and returns the exit code. */
 int tell_failure(struct program *p, const struct iicp_error *e);

@@ -72,6 +72,7 @@ static void help(void) {
               "  --routes                   discover: with addresses\n"
               "  --explain                  ask: each attempt with its time and code, on stderr\n"
               "  --json                     one JSON document on stdout\n"
+              "  --stream                   ask, with --json: each event of a streamed task on a line\n"
               "  -q, --quiet                no notices\n"
               "  --config FILE              instead of ~/.config/iicp/iicp.conf and /etc/iicp.conf\n"
               "  -h, --help    -V, --version\n"
@@ -128,6 +129,7 @@ enum {
         OPT_LIMIT,
         OPT_ROUTES,
         OPT_EXPLAIN,
+        OPT_STREAM,
         OPT_REPUTATION,
 };
 
@@ -150,6 +152,7 @@ static const struct option long_options[] = {
         {"min-reputation", required_argument, NULL, OPT_REPUTATION},
         {"routes", no_argument, NULL, OPT_ROUTES},
         {"explain", no_argument, NULL, OPT_EXPLAIN},
+        {"stream", no_argument, NULL, OPT_STREAM},
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
@@ -270,6 +273,9 @@ static int take(struct program *p, int opt, const char *value) {
         case OPT_ROUTES:
                 o->routes = true;
                 return 0;
+        case OPT_STREAM:
+                o->stream = true;
+                return 0;
         case OPT_EXPLAIN:
                 o->explain = true;
                 return 0;
@@ -353,10 +359,18 @@ static void log_line(void *arg, bool warning, const char *line) {
 
 static int make_client(struct program *p) {
         const struct config *c = p->config;
+        struct iicp_provider_token tokens[PROVIDER_TOKENS_MAX];
         struct iicp_client_config cc;
         struct iicp_error e;
+        char *text = NULL;
+        int r;
 
         iicp_client_config_init(&cc);
+        if (c->consumer_provider_tokens.value) {
+                text = strdup(c->consumer_provider_tokens.value);
+                cc.provider_tokens = tokens;
+                cc.n_provider_tokens = text ? provider_tokens(text, tokens, PROVIDER_TOKENS_MAX) : 0;
+        }
         cc.directory_url = p->o.directory_url ? p->o.directory_url : c->directory_url;
         cc.directory_allow_http = c->directory_allow_http;
         cc.redirect_origins = (const char *const *) c->directory_redirect_origins;
@@ -380,7 +394,11 @@ static int make_client(struct program *p) {
         cc.client_version = PACKAGE_VERSION;
         cc.log = log_line;
         cc.log_arg = p;
-        if (iicp_client_new(&cc, &p->client, &e) < 0)
+        r = iicp_client_new(&cc, &p->client, &e);
+        if (text)
+                iicp_wipe(text, strlen(c->consumer_provider_tokens.value));
+        free(text);
+        if (r < 0)
                 return tell_failure(p, &e);
         interruptible = p->client;
         /* a signal that came before had nothing to cancel */

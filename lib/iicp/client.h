@@ -161,6 +161,13 @@ struct iicp_request {
         const struct iicp_route *route;      /* NULL = none */
         const char *task_id;                 /* NULL = a new one; must be a UUID */
         const char *traceparent;             /* continued if valid, else ignored */
+        /* Each piece of text as it comes, on the caller's thread, where the node offers the
+         * service-lifecycle profile and provider_tokens has a credential for it; the response is the
+         * whole answer all the same. NULL: not streamed. on_event (may be NULL): the events of such a
+         * task as JSON, as they were received. */
+        void (*on_text)(void *arg, struct iicp_str text);
+        void (*on_event)(void *arg, struct iicp_str event);
+        void *stream_arg;
         bool no_replay;                      /* once sent, never sent again [06 section 11.2] */
 };
 #define IICP_REQUEST_INIT ((struct iicp_request){.min_reputation = -1})

@@ -771,3 +771,87 @@ def test_IICPD_02_80_encrypted_events(lab, node_factory, backend, tokens):
     submit(node, other)
     other["iicp_conf"] = again.conf({"messages": [{"role": "user", "content": "hi"}]})
     assert node.post("/v1/tasks", other, who("alice")).status == 200  # a retry with the digest
+
+
+# ---- the consumer's side: iicp ask ----
+
+
+@pytest.fixture
+def mesh(lab, node_factory, backend, tokens, iicp, tmp_path):
+    """A registered node and the program, which has a credential for it."""
+    node = node_factory(lab=lab, backend=backend, auth__caller_tokens=f"file:{tokens}")
+    models_known(node)
+    asked(lab, "heartbeat")
+    node_id = json.loads((node.state_dir / "identity.json").read_text())["node_id"]
+    given = tmp_path / "provider-tokens"
+    given.write_text(f"{node_id} {TOKENS['alice']}\n")
+    given.chmod(0o600)
+    conf = tmp_path / "consumer.conf"
+    conf.write_text(f"[consumer]\nprovider_tokens = file:{given}\nallow_private_endpoints = yes\n")
+
+    def ask(*args, **more):
+        return iicp("--config", conf, "ask", *args, env={"IICP_DIRECTORY_URL": lab.url, "HOME": str(tmp_path)}, **more)
+
+    node.given = given
+    return node, ask
+
+
+def paths(backend):
+    return [r["path"] for r in posts(backend)]
+
+
+def test_ask_streams_encrypted(mesh, backend):
+    node, ask = mesh
+    stream(backend, [delta("one "), delta("two "), delta("three"), FINISH, USAGE, "[DONE]"], piece_ms=50)
+    done = ask("-q", "hi")
+    assert done.returncode == 0 and done.stdout == "one two three\n", done.stderr
+    assert node.metric("iicp_lifecycle_tasks") == 1
+    assert json.loads(posts(backend)[-1]["body"])["stream"] is True
+    events_ = ask("-q", "--json", "--stream", "hi")
+    lines = [json.loads(line) for line in events_.stdout.splitlines()]
+    assert [e["event"] for e in lines[:2]] == ["accepted", "partial"] and lines[-2]["event"] == "completed"
+    assert lines[-1]["schema"] == "iicp.answer/1" and lines[-1]["text"] == "one two three"
+    assert lines[-1]["metrics"]["tokens_used"] == 5
+    assert all("result" not in e for e in lines[:-1])  # sealed
+
+
+def test_ask_prints_once_without_a_credential(mesh, backend):
+    node, ask = mesh
+    node.given.write_text("another-node " + TOKENS["alice"] + "\n")
+    done = ask("-q", "hi")
+    assert done.returncode == 0 and done.stdout == "Hello from the fake.\n"
+    assert node.metric("iicp_lifecycle_tasks") == 0
+
+
+def test_ask_falls_back_when_the_credential_is_not_taken(mesh, backend):
+    node, ask = mesh
+    node.given.write_text(node.given.read_text().replace("a" * 40, "x" * 40))
+    done = ask("-q", "hi")
+    assert done.returncode == 0 and done.stdout == "Hello from the fake.\n", done.stderr
+    assert node.metric("iicp_lifecycle_tasks") == 0
+
+
+def test_SERVICE_LIFECYCLE_09_ask_keeps_what_was_said(mesh, backend):
+    node, ask = mesh
+    stream(backend, [delta("half an ans")])
+    done = ask("hi")
+    assert done.returncode == 1 and done.stdout == "half an ans\n"
+    assert "cut off" in done.stderr
+    assert len(posts(backend)) == 1  # nothing was asked again
+
+
+def test_ask_interrupted_cancels_at_the_node(mesh, backend, lab, tmp_path):
+    node, ask = mesh
+    stream(backend, [delta("word ")], piece_ms=50, forever=True)
+    import signal
+    import subprocess
+    from conftest import clean_environment, program
+    env = clean_environment({"IICP_DIRECTORY_URL": lab.url, "HOME": str(tmp_path)})
+    with subprocess.Popen([program("iicp"), "--config", tmp_path / "consumer.conf", "ask", "-q", "hi"], env=env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as running:
+        assert running.stdout.read(5) == "word "
+        running.send_signal(signal.SIGINT)
+        rest, _ = running.communicate(timeout=20)
+    assert running.returncode == 130 and rest.replace("word ", "") == "\n"
+    wait_until(lambda: told(backend)["cancelled"] == 1, what="end of the backend call")
+    assert node.metric("iicp_lifecycle_tasks") == 1 and node.get("/iicp/health").json()["active_jobs"] == 0
