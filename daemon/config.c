@@ -196,7 +196,9 @@ static void unknown_key(struct loading *l, const struct setting *s) {
 static void report_fault(struct loading *l, const struct config_key *k, const struct setting *s,
                          const struct config_fault *f, const struct config_origin *o) {
         struct problem_place place = s->place;
-        bool forgiven = s->from == FROM_ENVIRONMENT && (l->source->consumer || k->environment_forgiven);
+        /* what asks for a draft must not be ignored: it would go to the public mesh instead */
+        bool forgiven = s->from == FROM_ENVIRONMENT && k->check != text_refuse_yes &&
+                        (l->source->consumer || k->environment_forgiven);
         char over[96] = "";
 
         if (s->from == FROM_FILE) {
