@@ -270,6 +270,7 @@ int identity_reset(struct directory *d, const char *by);
 /* ---- selfcheck.c ---- */
 /* GET of our own health route; NULL: no memory. */
 struct fetch *own_health_get(struct node *n, fetch_done_fn done, void *arg);
+bool own_health_ok(struct node *n, const struct fetch_answer *a);
 /* The directory could not reach us: says so when the listener itself does not answer. */
 void listener_check(struct directory *d);
 void listener_check_cancel(struct directory *d);

@@ -243,7 +243,7 @@ static void ask_ourselves(struct directory *d);
 static void on_local(void *arg, const struct fetch_answer *a) {
         struct directory *d = arg;
         struct recovery *r = &d->recovery;
-        bool ok = a->error == FETCH_OK && a->status == 200;
+        bool ok = own_health_ok(d->node, a);
 
         r->local = NULL;
         if (!ok && !r->local_again) {

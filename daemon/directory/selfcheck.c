@@ -2,6 +2,7 @@
 #include "internal.h"
 #include "listener.h"
 #include "log.h"
+#include "tls_port.h"
 
 #include <stdio.h>
 
@@ -11,12 +12,13 @@
 
 struct fetch *own_health_get(struct node *n, fetch_done_fn done, void *arg) {
         const char *address = n->config->listen_address;
+        bool tls = tls_port_active(n->tls);
         char url[96];
 
         if (!address || strcmp(address, "::") == 0 || strcmp(address, "0.0.0.0") == 0)
                 address = "127.0.0.1";
-        snprintf(url, sizeof url, strchr(address, ':') ? "http://[%s]:%u/iicp/health" : "http://%s:%u/iicp/health",
-                 address, (unsigned) listener_port(n->listener));
+        snprintf(url, sizeof url, strchr(address, ':') ? "%s://[%s]:%u/iicp/health" : "%s://%s:%u/iicp/health",
+                 tls ? "https" : "http", address, (unsigned) listener_port(n->listener));
         return fetch_start(n->fetch,
                            &(struct fetch_request){
                                    .method = "GET",
@@ -29,11 +31,17 @@ struct fetch *own_health_get(struct node *n, fetch_done_fn done, void *arg) {
                            done, arg);
 }
 
+/* With TLS the certificate is for the name that others dial, not for this address: that it was shown and
+ * refused is the answer of a port that lives. */
+bool own_health_ok(struct node *n, const struct fetch_answer *a) {
+        return a->error == FETCH_OK ? a->status == 200 : a->error == FETCH_TLS && tls_port_active(n->tls);
+}
+
 static void checked(void *arg, const struct fetch_answer *a) {
         struct directory *d = arg;
 
         d->listener_check = NULL;
-        if (a->error == FETCH_OK && a->status == 200)
+        if (own_health_ok(d->node, a))
                 log_info("listener_ok", "our own listener answers: what keeps the directory out is "
                          "between it and this machine (router, firewall, certificate)");
         else

@@ -338,6 +338,27 @@ static void IICPD_01_95_own_health_needs_two_misses(void **state) {
         expect(RECOVERY_SUPERVISOR_RESTART_PENDING, RECOVERY_RESTART_SELF);
 }
 
+/* The certificate is for another name than the loopback address. */
+static void IICPD_01_94_a_port_with_tls_answers_by_its_handshake(void **state) {
+        struct fetch *own = NULL;
+
+        (void) state;
+        world->tls = true;
+        start();
+        supervise();
+        beats(1);
+        world_answer(next(), 200, GOOD);
+        for (unsigned i = 0; i < world->n_calls; i++)
+                if (strstr(world->calls[i].url, "/iicp/health"))
+                        own = &world->calls[i];
+        assert_non_null(own);
+        assert_string_equal(own->url, "https://127.0.0.1:9484/iicp/health");
+        world_fail(own, FETCH_TLS);
+        world_run(0);
+        expect(RECOVERY_STABLE, RECOVERY_NONE);
+        assert_int_equal(world->restart_status, 0);
+}
+
 static void IICPD_01_97_unsupervised_goes_on(void **state) {
         (void) state;
         start();
@@ -535,6 +556,7 @@ int main(void) {
                 T(IICPD_01_95_another_route_is_registered),
                 T(IICPD_01_96_a_wish_for_promotion_alone_restarts_nothing),
                 T(IICPD_01_95_own_health_needs_two_misses),
+                T(IICPD_01_94_a_port_with_tls_answers_by_its_handshake),
                 T(IICPD_01_97_unsupervised_goes_on),
                 T(IICPD_01_97_not_when_the_operator_does_not_want_it),
                 T(IICPD_01_98_counted_over_restarts),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "listener.h"
+#include "tls_port.h"
 #include "log.h"
 #include "util.h"
 #include "world.h"
@@ -371,6 +372,11 @@ bool node_endpoint_dead(struct node *n, const char *endpoint) {
 void metrics_heartbeat_failure(struct metrics *m, const char *reason) {
         (void) m;
         world->failure_reason = reason;
+}
+
+bool tls_port_active(const struct tls_port *p) {
+        (void) p;
+        return world->tls;
 }
 
 uint16_t listener_port(const struct listener *l) {
