@@ -227,7 +227,7 @@ def test_IICPD_02_75_least_busy_one_is_taken(node_factory, backend_factory):
         wait_until(lambda: told(one)["active"] == 1, what="task at the first backend")
         assert submit(node, "m").status == 200
         assert len(posts(other)) == 1
-        assert first.result().status == 504
+        assert first.result().status == 504, first.result()
 
 
 def test_IICPD_02_94_headers_are_of_our_own_making(alone, backend):
