@@ -4,6 +4,7 @@
 #include "build-config.h"
 #include "control/control.h"
 #include "directory/award.h"
+#include "directory/credits.h"
 #include "directory/key.h"
 #include "directory/vouch.h"
 #include "door_http.h"
@@ -175,7 +176,7 @@ static int start_rooms(struct node *n) {
                 return start_failed("no memory for the directory client");
         if (!(n->vouch = vouch_new(n)))
                 return start_failed("no memory for the operator's declarations");
-        if (!(n->awards = awards_new(n)))
+        if (!(n->awards = awards_new(n)) || !(n->credits = credits_new(n)))
                 return start_failed("no memory for the receipts");
         if (!(n->keys = directory_keys_new(n)))
                 return start_failed("no memory for the directory's key");
@@ -260,6 +261,7 @@ void node_finish(struct node *n) {
         n->notify = notify_free(n->notify);
         n->control = control_free(n->control);
         n->rotation = rotation_free(n->rotation);
+        n->credits = credits_free(n->credits);
         n->awards = awards_free(n->awards);
         n->keys = directory_keys_free(n->keys);
         n->vouch = vouch_free(n->vouch);

@@ -55,6 +55,7 @@ struct node {
         struct tls_port *tls;
         struct listener *listener;
         struct directory *directory;
+        struct credits *credits;      /* reads of our account */
         struct awards *awards;        /* receipts that the directory has not taken yet */
         struct vouch *vouch;          /* for the operator: delegation, manifest, price */
         struct directory_keys *keys;  /* by which consumer tokens are verified */

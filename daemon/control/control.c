@@ -228,6 +228,10 @@ struct iicp_str call_body(const struct call *call) {
         return iicp_buf_str(&call->body);
 }
 
+const char *call_argument(const struct call *call, const char *name) {
+        return MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
 void call_suspend(struct call *call) {
         call->next = call->control->waiting;
         call->control->waiting = call;
@@ -260,6 +264,8 @@ static const struct resource resources[] = {
         {"/v1/backends", "GET", LEVEL_READ, "application/json", get_backends},
         {"/v1/models", "GET", LEVEL_READ, "application/json", get_models},
         {"/v1/directory", "GET", LEVEL_READ, "application/json", get_directory},
+        {"/v1/credits", "GET", LEVEL_READ, "application/json", get_credits},
+        {"/v1/credits/quote", "GET", LEVEL_READ, "application/json", get_quote},
         {"/v1/config", "GET", LEVEL_READ, "application/json", get_config},
         {"/v1/metrics", "GET", LEVEL_READ, "text/plain; version=0.0.4; charset=utf-8", get_metrics},
         {"/v1/version", "GET", LEVEL_READ, "application/json", get_version},

@@ -11,6 +11,8 @@ struct call;
 
 struct node *call_node(const struct call *call);
 struct iicp_str call_body(const struct call *call);
+/* A value of the query, NULL = absent; borrowed. */
+const char *call_argument(const struct call *call, const char *name);
 /* Who asks, for the log: "alice (uid 1000)". */
 void call_who(const struct call *call, char *name, size_t cap);
 /* One audit line. */
@@ -26,5 +28,9 @@ unsigned post_reregister(struct call *call, struct iicp_buf *out);
 unsigned post_deregister(struct call *call, struct iicp_buf *out);
 unsigned post_identity_reset(struct call *call, struct iicp_buf *out);
 unsigned get_directory(struct call *call, struct iicp_buf *out);
+
+/* account.c: both ask the directory. */
+unsigned get_credits(struct call *call, struct iicp_buf *out);
+unsigned get_quote(struct call *call, struct iicp_buf *out);
 
 #endif

@@ -50,6 +50,11 @@ int cmd_deregister(const struct options *o, int argc, char **argv);
 int cmd_identity(const struct options *o, int argc, char **argv);
 /* EXIT_USAGE, told, when there are arguments left. */
 int no_more(const struct options *o, int argc, char **argv);
+/* account.c: our account at the directory. */
+int cmd_credits(const struct options *o, int argc, char **argv);
+/* operator.c, import.c: work on files, without a daemon. */
+int cmd_operator(const struct options *o, int argc, char **argv);
+int cmd_import(const struct options *o, int argc, char **argv);
 
 /* Text views. */
 void render_status(const struct options *o, json_object *doc);
