@@ -75,6 +75,7 @@ int cmd_credits(const struct options *o, int argc, char **argv) {
         char path[512] = "/v1/credits";
         char *words[8] = {(char *) "credits"};
         struct answer a;
+        bool bad = false;
         int c, r, n = 1;
 
         for (int i = 0; i < argc && n < 7; i++)
@@ -87,9 +88,9 @@ int cmd_credits(const struct options *o, int argc, char **argv) {
                 else if (c == 'n')
                         tokens = optarg;
                 else
-                        optind = n + 1;
+                        bad = true;
         }
-        if (optind != n || argc > 6 || (intent && strpbrk(intent, "&?# %")) || strspn(tokens, "0123456789") != strlen(tokens)) {
+        if (bad || optind != n || argc > 6 || (intent && strpbrk(intent, "&?# %")) || strspn(tokens, "0123456789") != strlen(tokens)) {
                 tell_error(o, "usage", "iicpctl credits [--quote INTENT [--max-tokens N]]", "iicpctl --help");
                 return EXIT_USAGE;
         }

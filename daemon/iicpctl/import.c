@@ -133,6 +133,7 @@ int cmd_import(const struct options *o, int argc, char **argv) {
                                               {"yes", no_argument, NULL, 'y'}, {0}};
         struct import i = {.o = o, .state_dir = "/var/lib/iicp"};
         char home[4096], *words[12] = {(char *) "import"};
+        bool bad = false;
         int c, r, n = 1;
 
         for (int k = 0; k < argc && n < 11; k++)
@@ -147,11 +148,11 @@ int cmd_import(const struct options *o, int argc, char **argv) {
                 else if (c == 'y')
                         i.yes = true;
                 else
-                        i.node_id = NULL, optind = n;
+                        bad = true;
         sdk_home("", home, sizeof(home));
         home[strlen(home) - 1] = '\0'; /* the slash */
         i.home = optind < n ? words[optind] : home;
-        if (!i.node_id || !iicp_node_id_valid(iicp_str(i.node_id)) || optind + 1 < n) {
+        if (bad || !i.node_id || !iicp_node_id_valid(iicp_str(i.node_id)) || optind + 1 < n) {
                 tell_error(o, "usage", "iicpctl import [~/.iicp] --node-id ID [--state-dir /var/lib/iicp] [--yes]",
                            "the SDK shows its node id at start");
                 return EXIT_USAGE;
