@@ -27,8 +27,11 @@ static struct outcome {
         int status;
 } last;
 
+/* Calls of this test that are open; cancelled at its end. */
+static struct directory_call *open_calls[16];
+
 static void on_done(void *arg, const struct fetch_answer *a) {
-        (void) arg;
+        *(struct directory_call **) arg = NULL;
         last.n++;
         last.error = a->error;
         last.status = a->status;
@@ -36,7 +39,14 @@ static void on_done(void *arg, const struct fetch_answer *a) {
 
 static int setup(void **state) {
         last = (struct outcome){0};
+        memset(open_calls, 0, sizeof open_calls);
         return world_setup(state);
+}
+
+static int teardown(void **state) {
+        for (size_t i = 0; i < ARRAY_SIZE(open_calls); i++)
+                directory_call_cancel(open_calls[i]);
+        return world_teardown(state);
 }
 
 static void start_registered(void) {
@@ -45,7 +55,12 @@ static void start_registered(void) {
 }
 
 static struct directory_call *ask(enum directory_route route, const char *tail) {
-        return directory_call(DIR, &(struct directory_request){.route = route, .tail = tail}, on_done, NULL);
+        struct directory_call **slot = open_calls;
+
+        while (*slot)
+                slot++;
+        *slot = directory_call(DIR, &(struct directory_request){.route = route, .tail = tail}, on_done, slot);
+        return *slot;
 }
 
 static char *list[] = {(char *) LISTED, NULL};
@@ -344,7 +359,7 @@ static void IICPD_01_92_no_membership_headers(void **state) {
         }
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
