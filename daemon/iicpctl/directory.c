@@ -74,6 +74,8 @@ static void put_we_say(json_object *d) {
         if (recovery)
                 printf("; recovery: %s, %s", text_of(recovery, "state"),
                        strcmp(text_of(recovery, "action"), "none") == 0 ? "no action" : text_of(recovery, "action"));
+        if (recovery && text_of(recovery, "reason")[0])
+                printf(", for %s s: %s", text_of(recovery, "age_s"), text_of(recovery, "reason"));
         printf("\n");
 }
 

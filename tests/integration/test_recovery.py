@@ -123,7 +123,7 @@ def test_IICPD_01_95_absent_from_the_registry_registers_again(lab, node_factory,
     node.await_log("recovery: route_mismatch: the directory does not list us; registering again")
     wait_until(lambda: node.status()["directory"]["recovery"]["state"] == "stable", 40, "stable")
     node.await_log("recovery: stable again")
-    assert "recovery.state" in iicpctl(node, "directory").stdout
+    assert "recovery: stable, no action" in iicpctl(node, "directory").stdout
     assert node.metric("iicp_recovery_info", state="stable", action="none") == 1
     told = [b["recovery_state"] for b in beats(lab, 0, 0) if "recovery_state" in b]
     assert set(told) <= {"route_mismatch"}
