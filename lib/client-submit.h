@@ -3,6 +3,7 @@
 #define IICP_CLIENT_SUBMIT_H
 
 #include "client-object.h"
+#include <iicp/lifecycle.h>
 
 /* One submit: all attempts for one request. One task_id, one trace, one deadline. [06 section 1] */
 struct submit {
@@ -49,8 +50,24 @@ enum iicp_http_fault iicp_submit_exchange(struct submit *s, const struct iicp_re
 void iicp_submit_read(struct submit *s, const struct iicp_record *node, enum iicp_http_fault fault,
                       const struct iicp_http_answer *a, struct iicp_outcome *o);
 
-/* client_stream.c: the same by a lifecycle task. false: the node does not serve it after all, nothing
- * was executed; the ordinary way is open. */
+/* client_stream.c: the same by a lifecycle task */
+#define EVENT_LINE_MAX ((size_t) 2 * 1024 * 1024)  /* bytes of one line of a stream */
+#define STREAM_TEXT_MAX ((size_t) 8 * 1024 * 1024) /* of one answer */
+struct stream {
+        struct submit *s;
+        struct iicp_lifecycle_receiver receiver;
+        struct iicp_cx_events guard;
+        bool sealed;                   /* content has to come sealed */
+        bool said, bad;
+        const char *why;               /* when bad */
+        struct iicp_buf line, text;    /* of this connection; the increments so far */
+        struct iicp_buf reply;         /* the answer in the form of a buffered one */
+};
+void iicp_stream_begin(struct stream *st, struct submit *s, bool sealed);
+/* Bytes of the stream as they come; false: not to be read on. */
+bool iicp_stream_piece(void *stream, struct iicp_str piece);
+void iicp_stream_done(struct stream *st);
+/* false: the node does not serve it after all, nothing was executed; the ordinary way is open. */
 bool iicp_submit_stream(struct submit *s, const struct iicp_record *node, int64_t budget_ms, struct iicp_outcome *o);
 
 #endif

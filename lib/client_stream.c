@@ -9,23 +9,9 @@
  * handed on as it comes; what is returned at the end is the same answer that a buffered task gives. Once
  * text was handed on, no other node is asked: nothing is said twice. [02 section 11; 03 section 9] */
 
-#define EVENT_LINE_MAX ((size_t) 2 * 1024 * 1024)  /* bytes of one line of a stream */
-#define STREAM_TEXT_MAX ((size_t) 8 * 1024 * 1024) /* of one answer */
 #define RESUMES_MAX 5                              /* connections that may be lost */
 #define CANCEL_BUDGET_MS 2000
 #define PATH_TEXT_MAX 128
-
-struct stream {
-        struct submit *s;
-        struct iicp_lifecycle_receiver receiver;
-        struct iicp_cx_events guard;
-        bool sealed;                   /* content has to come sealed */
-        bool said, bad;
-        const char *why;
-        struct iicp_buf line, text;    /* of this connection; the increments so far */
-        struct iicp_buf reply;         /* the answer in the form of a buffered one */
-        int64_t tokens;
-};
 
 static bool refuse(struct stream *st, const char *why) {
         st->bad = true;
@@ -166,7 +152,7 @@ static bool take_line(struct stream *st, struct iicp_str line) {
         return true;
 }
 
-static bool on_piece(void *arg, struct iicp_str piece) {
+bool iicp_stream_piece(void *arg, struct iicp_str piece) {
         struct stream *st = arg;
 
         while (piece.n > 0) {
@@ -185,6 +171,20 @@ static bool on_piece(void *arg, struct iicp_str piece) {
                 st->line.n = 0;
         }
         return true;
+}
+
+void iicp_stream_begin(struct stream *st, struct submit *s, bool sealed) {
+        *st = (struct stream){
+                .s = s, .receiver = {.task_id = iicp_str(s->task_id)}, .sealed = sealed,
+                .line = {.max = EVENT_LINE_MAX, .secret = true}, .text = {.max = STREAM_TEXT_MAX, .secret = true},
+                .reply = {.max = 2 * STREAM_TEXT_MAX, .secret = true},
+        };
+}
+
+void iicp_stream_done(struct stream *st) {
+        iicp_buf_wipe(&st->line);
+        iicp_buf_wipe(&st->text);
+        iicp_buf_wipe(&st->reply);
 }
 
 /* The caller wants no more: the node is told, whatever else happens. */
@@ -206,7 +206,7 @@ static enum iicp_http_fault observe(struct stream *st, const struct iicp_record 
                                     struct iicp_http_answer *a) {
         enum iicp_http_fault fault = IICP_HTTP_FAILED;
         char path[PATH_TEXT_MAX], after[64];
-        struct exchange x = {.path = path, .header = after, .on_piece = on_piece, .arg = st};
+        struct exchange x = {.path = path, .header = after, .on_piece = iicp_stream_piece, .arg = st};
 
         snprintf(path, sizeof(path), "/v1/tasks/%s/events", st->s->task_id);
         for (unsigned i = 0; i <= RESUMES_MAX && !st->receiver.terminal && !st->bad; i++) {
@@ -273,12 +273,7 @@ static bool not_served(enum iicp_http_fault fault, const struct iicp_http_answer
 }
 
 bool iicp_submit_stream(struct submit *s, const struct iicp_record *node, int64_t budget_ms, struct iicp_outcome *o) {
-        struct stream st = {
-                .s = s, .receiver = {.task_id = iicp_str(s->task_id)}, .tokens = -1,
-                .sealed = node->pub.has_key && node->key.response_encryption,
-                .line = {.max = EVENT_LINE_MAX, .secret = true}, .text = {.max = STREAM_TEXT_MAX, .secret = true},
-                .reply = {.max = 2 * STREAM_TEXT_MAX, .secret = true},
-        };
+        struct stream st;
         int64_t until_ms = iicp_clock_ms() + budget_ms;
         struct iicp_str body = iicp_buf_str(&s->body);
         struct iicp_http_answer a = {0};
@@ -286,7 +281,9 @@ bool iicp_submit_stream(struct submit *s, const struct iicp_record *node, int64_
         enum iicp_http_fault fault = iicp_submit_exchange(s, node, &x, &a);
         bool accepted = fault == IICP_HTTP_OK && (a.status == 202 || a.status == 200);
 
+        iicp_stream_begin(&st, s, node->pub.has_key && node->key.response_encryption);
         if (not_served(fault, &a)) {
+                iicp_stream_done(&st);
                 iicp_http_answer_done(&a);
                 return false;
         }
@@ -301,8 +298,6 @@ bool iicp_submit_stream(struct submit *s, const struct iicp_record *node, int64_
         o->sent = o->sent || a.sent || accepted;
         o->sent_all = o->sent_all || a.sent_all || accepted;
         iicp_http_answer_done(&a);
-        iicp_buf_wipe(&st.line);
-        iicp_buf_wipe(&st.text);
-        iicp_buf_wipe(&st.reply);
+        iicp_stream_done(&st);
         return true;
 }

@@ -186,6 +186,9 @@ struct snapshot *snapshot_free(struct snapshot *s) {
         if (!s)
                 return NULL;
         timer_clear(&s->timer);
+        s->again = false;
+        if (s->writing) /* the job holds s */
+                loop_settle(s->node->loop);
         if (s->dir_fd >= 0) {
                 unlinkat(s->dir_fd, SNAPSHOT_NAME, 0);
                 close(s->dir_fd);

@@ -174,6 +174,8 @@ void corridor_abort_all(struct corridor *c) {
 }
 
 static const char *doing(const struct task *t) {
+        if (t->record && lifecycle_state(t->record) == IICP_LIFECYCLE_STREAMING)
+                return "streaming";
         return t->step == TASK_WAITING ? "waiting for a slot" : "waiting for the backend";
 }
 

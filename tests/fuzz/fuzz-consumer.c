@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What peers send to a consumer: answers of nodes, lists of directories, refusals, and the
- * conversation that the runtime identity is put into. The first byte chooses. */
+ * conversation that the runtime identity is put into, streams of events. The first byte chooses. */
 
 #include "fuzz.h"
 
-#include "client-internal.h"
+#include "client-submit.h"
 
 static void check_json(struct iicp_buf *b) {
         struct iicp_json v;
@@ -75,6 +75,29 @@ static void conversation(struct iicp_str body) {
         check_json(&b);
 }
 
+static void on_text(void *arg, struct iicp_str text) {
+        *(size_t *) arg += text.n;
+}
+
+/* In pieces of a length that the first byte gives: the same text whatever the pieces. */
+static void events(struct iicp_str body) {
+        size_t said = 0, piece = body.n ? (unsigned char) body.p[0] % 61 + 1 : 1;
+        struct iicp_request rq = {.on_text = on_text, .stream_arg = &said};
+        struct submit s = {.rq = &rq, .task_id = "550e8400-e29b-41d4-a716-446655440000"};
+        struct stream st;
+        bool more = true;
+
+        iicp_stream_begin(&st, &s, false);
+        for (size_t at = 1; more && at < body.n; at += piece)
+                more = iicp_stream_piece(&st, (struct iicp_str){body.p + at, MIN(piece, body.n - at)});
+        FUZZ_CHECK(more == !st.bad);
+        FUZZ_CHECK(said == st.text.n);
+        FUZZ_CHECK(!st.bad || st.why);
+        if (st.receiver.terminal)
+                check_json(&(struct iicp_buf){.p = strndup(st.reply.p, st.reply.n), .n = st.reply.n});
+        iicp_stream_done(&st);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct iicp_str rest = {(const char *) data + 1, size - 1};
 
@@ -90,6 +113,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 break;
         case 'c':
                 conversation(rest);
+                break;
+        case 'e':
+                events(rest);
                 break;
         default:
                 answer(rest);
