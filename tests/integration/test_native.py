@@ -6,12 +6,13 @@ import gzip
 import json
 import re
 import socket
+import subprocess
 import time
 import uuid
 
 import pytest
 
-from conftest import TREE, free_port, wait_until
+from conftest import BUILD, TREE, wait_until
 from native import (ACK, CALL, CHAT, CLOSE, DISCOVER, INIT, PING, PONG, RESPONSE, Native, call_of, closed_with, dumps,
                     frame, loads)
 
@@ -469,5 +470,102 @@ def test_IICPD_03_36_leaving_cancels_a_lifecycle_task(native, backend):
         wait_until(lambda: native.status()["tasks"]["active"] == 1, what="it runs")
     wait_until(lambda: native.status()["tasks"]["active"] == 0, what="it is cancelled")
     backend.post("/_control", {"rules": []})
+    with Native(native) as c:
+        assert c.call()[4] == "success"
+
+
+# ---- what else must hold ----
+
+
+def test_IICPD_03_27_nothing_unrequested(native, backend):
+    """A shipped client takes the next frame for its answer: there is none but that."""
+    backend.post("/_control", {"rules": [{"path": "/v1/chat/completions", "delay_ms": 1500, "times": 1,
+                                          "json": {"choices": [{"index": 0, "message": {"role": "assistant", "content": "x"},
+                                                                "finish_reason": "stop"}]}}]})
+    with Native(native) as c:
+        assert c.call()[4] == "success"
+        c.send(CLOSE)
+        assert c.rest() == frame(CLOSE, {1: "graceful"})
+
+
+def test_IICPD_05_14_envelope_inside_key_5_is_an_encrypted_task(native):
+    """Opened, answered and sealed as over HTTP; a foreign key is refused with the code of encryption."""
+    conf = {"version": "1", "recipient_key_id": "cx-0000000000000000", "kem_ciphertext": "A" * 43, "nonce": "A" * 16,
+            "encrypted_body": "A" * 60}
+    with Native(native) as c:
+        m = c.call(json.dumps({"iicp_conf": conf}).encode(), k15=str(uuid.uuid4()))
+        http = native.post("/v1/task", {"task_id": str(uuid.uuid4()), "intent": CHAT, "iicp_conf": conf})
+        assert m[100] == http.status == 422 and m[6][1] == http.json()["error"]["code"] == "IICP-E050"
+        # beside a clear payload it is data of that payload
+        m = c.call(json.dumps({"iicp_conf": conf, "messages": [{"role": "user", "content": "hi"}]}).encode())
+        assert m.get(100) != 422 or m[6][1] != "IICP-E050"
+
+
+def native_call(*args):
+    program = BUILD / "tests" / "lab" / "native-call"
+    r = subprocess.run([str(program), *map(str, args)], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0, r.stderr
+    *answers, state = map(json.loads, r.stdout.splitlines())
+    return answers, state
+
+
+def test_IICPD_03_30_our_client_against_our_port(native):
+    payload = '{"messages":[{"role":"user","content":"hi"}]}'
+    answers, state = native_call(native.host, native.port, payload)
+    assert state == {"state": "ready", "why": ""} and len(answers) == 1
+    assert answers[0]["result"]["choices"][0]["message"]["content"] == "Hello from the fake." and not answers[0]["failed"]
+    answers, state = native_call(native.host, native.port, payload, uuid.uuid4())
+    assert state["state"] == "ready" and answers[-1]["event"] == "completed"
+    assert "".join(a["text"] or "" for a in answers) == "Hello from the fake."
+    answers, state = native_call(native.host, native.port, "{}")
+    assert answers[0]["failed"] and answers[0]["code"] == 422
+
+
+def test_IICPD_05_14_IICPD_03_21_sealed_both_ways(native):
+    """The task id of the CALL is the one that the envelope is bound to."""
+    from test_encryption import current, opened, sealed
+    call_id = str(uuid.uuid4())
+    conf, shared = sealed(current(native), call_id, {"messages": [{"role": "user", "content": "hi"}]})
+    payload = json.dumps({"iicp_conf": conf, "cx_response_encryption": "required"}).encode()
+    with Native(native) as c:
+        m = c.call(payload, k15=call_id)
+        assert m[4] == "success", m
+        inner = opened({"task_id": call_id, "iicp_conf_resp": loads(m[5])}, shared)
+        assert inner["result"]["choices"][0]["message"]["content"] == "Hello from the fake."
+        other = str(uuid.uuid4())
+        assert c.call(payload, k15=other)[100] == 422  # bound to another id
+
+
+def own_address():
+    """An address of this machine that is not loopback, found without sending anything."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("203.0.113.1", 9))
+        except OSError:
+            return None
+        address = s.getsockname()[0]
+        return None if address.startswith("127.") else address
+
+
+def test_IICPD_05_47_thirty_protocol_errors_close_a_source(node_factory, backend):
+    address = own_address()
+    if not address:
+        pytest.skip("this machine has no address but loopback")
+    node = node_factory(backend=backend, listen__native="plaintext", listen__address=address)
+    for _ in range(31):
+        with Native(node) as c:
+            c.send(0xee, b"\xa0")
+            assert closed_with(c.rest()) == "unknown_type"
+    assert node.raw(frame(PING)) == b""
+    node.await_log("too many protocol errors of this source")
+    assert node.get("/iicp/health").status == 200
+    assert node.metric("iicp_connections_refused_total", reason="native_errors") >= 1
+
+
+def test_IICPD_05_47_loopback_is_exempt(native):
+    for _ in range(32):
+        with Native(native, None) as c:
+            c.send(0xee, b"\xa0")
+            c.rest()
     with Native(native) as c:
         assert c.call()[4] == "success"

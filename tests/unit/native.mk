@@ -22,3 +22,15 @@ tests_unit_lib_test_cbor_msg_SOURCES = tests/unit/lib/test-cbor_msg.c
 tests_unit_lib_test_cbor_msg_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_lib_test_cbor_msg_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_lib_test_cbor_msg_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS)
+
+UNIT_TESTS += tests/unit/lib/test-native
+tests_unit_lib_test_native_SOURCES = tests/unit/lib/test-native.c
+tests_unit_lib_test_native_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_lib_test_native_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_lib_test_native_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS)
+
+UNIT_TESTS += tests/unit/daemon/test-native_link
+tests_unit_daemon_test_native_link_SOURCES = tests/unit/daemon/test-native_link.c
+tests_unit_daemon_test_native_link_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_test_native_link_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_test_native_link_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Native frames between iicpd and the official Python SDK, unmodified: its client at our port, our client
+at its server. The SDK's frames need its extra `iicp-tcp`, so it has a virtual environment of its own."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from conftest import LAB, Server, clean_environment
+from test_native import native_call
+
+SDK = "iicp-client[iicp-tcp]==0.7.109"
+CACHE = pathlib.Path(os.environ.get("IICPD_LAB_CACHE", pathlib.Path.home() / ".cache" / "iicpd-lab"))
+
+
+@pytest.fixture(scope="session")
+def sdk():
+    folder = CACHE / "sdk-native" / SDK.split("==")[1]
+    python = folder / "bin" / "python"
+    if not (folder / ".done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        for argv in ([sys.executable, "-m", "venv", folder],
+                     [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", SDK]):
+            try:
+                made = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                pytest.skip(f"{SDK} cannot be installed: {error}")
+            if made.returncode:
+                pytest.skip(f"{SDK} cannot be installed: {(made.stderr.strip() or 'no words').splitlines()[-1]}")
+        (folder / ".done").touch()
+    return python
+
+
+def test_IICPD_03_37_official_client_at_our_port(sdk, node_factory, backend):
+    node = node_factory(backend=backend, listen__native="plaintext")
+    done = subprocess.run([str(sdk), str(LAB / "sdk_native.py"), "client", node.host, str(node.port)], text=True,
+                          capture_output=True, timeout=120, env=clean_environment(), stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    said, events = {}, []
+    for line in map(json.loads, done.stdout.splitlines()):
+        events += [line.pop("event")] if "event" in line else []
+        said.update(line)
+    assert said["ping"] == "abc" and said["discover"] == []
+    for call in ("call", "again", "with_id"):
+        assert said[call]["choices"][0]["message"]["content"] == "Hello from the fake."
+    assert said["error"].startswith("server error 422")
+    assert "wrong" not in said
+    assert "".join(e["result"] or "" for e in events) == "Hello from the fake."
+    assert [e["is_final"] for e in events] == [False] * (len(events) - 1) + [True] and events[-1]["status"] == "success"
+    assert "native_fault" not in node.log_text()
+
+
+def test_IICPD_03_30_our_client_at_the_official_server(sdk, tmp_path):
+    server = Server([sdk, LAB / "sdk_native.py", "server"], tmp_path, "sdk-server", clean_environment())
+    try:
+        answers, state = native_call(server.host, server.port, '{"messages":[]}')
+        assert state["state"] == "ready" and len(answers) == 1 and not answers[0]["failed"]
+        assert "from the SDK" in json.dumps(answers[0]["result"])
+        # it does not stream: its base RESPONSE is the terminal one
+        answers, state = native_call(server.host, server.port, '{"messages":[]}', uuid.uuid4())
+        assert state["state"] == "ready" and len(answers) == 1 and not answers[0]["failed"]
+    finally:
+        server.kill()
