@@ -33,14 +33,15 @@ static int key_bytes(const struct iicp_json *o, const char *name, uint8_t out[II
         struct iicp_json v = iicp_json_get(o, name);
         size_t n = 0;
 
-        if (v.type != IICP_JSON_STRING || iicp_b64url_decode(v.text, out, IICP_CX_KEY, &n) < 0 || n != IICP_CX_KEY)
+        if (v.type != IICP_JSON_STRING || iicp_b64url_decode(v.text, out, IICP_CX_KEY, &n) < 0 ||
+            n != IICP_CX_KEY)
                 return -EINVAL;
         return 0;
 }
 
 /* One entry; its public half is made again from the private one and compared. */
-static int read_key(const struct iicp_json *entry, struct iicp_cx_private *ret, int64_t *ret_created,
-                    int64_t *ret_retired) {
+static int read_key(const struct iicp_json *entry, struct iicp_cx_private *ret,
+                    int64_t *ret_created, int64_t *ret_retired) {
         struct iicp_json public = iicp_json_get(entry, "cx_public_key");
         uint8_t pub[IICP_CX_KEY], want[IICP_CX_KEY];
         struct iicp_cx_private k = {0};
@@ -191,7 +192,8 @@ static int settle(struct keyring *k) {
         return publish(k);
 }
 
-static int parse_doc(const struct iicp_json *doc, const char *node_id, int64_t now_s, struct keyring *k) {
+static int parse_doc(const struct iicp_json *doc, const char *node_id, int64_t now_s,
+                     struct keyring *k) {
         struct iicp_json keys = iicp_json_get(doc, "keys"), entry;
         struct iicp_json_iter it;
         char owner[64];
@@ -213,7 +215,8 @@ static int parse_doc(const struct iicp_json *doc, const char *node_id, int64_t n
 int keyring_parse(struct iicp_str bytes, const char *node_id, int64_t now_s, struct keyring *ret) {
         struct keyring k = {0};
         struct iicp_json doc;
-        int r = iicp_json_scan(bytes, NULL, NULL, &doc) < 0 ? -EINVAL : parse_doc(&doc, node_id, now_s, &k);
+        int r = iicp_json_scan(bytes, NULL, NULL, &doc) < 0 ? -EINVAL
+                                                            : parse_doc(&doc, node_id, now_s, &k);
 
         if (r < 0) {
                 keyring_wipe(&k);
@@ -313,7 +316,9 @@ int64_t keyring_next_expiry(const struct keyring *k, int64_t now_s) {
 
         for (size_t i = 1; i < k->n; i++)
                 if (k->states[i] == KEY_RETIRED) {
-                        int64_t left = MIN(k->retired_at[i] + KEYRING_RETIRED_S, k->keys[i].not_after) - now_s;
+                        int64_t left =
+                                MIN(k->retired_at[i] + KEYRING_RETIRED_S, k->keys[i].not_after) -
+                                now_s;
 
                         left = MAX(left, (int64_t) 0);
                         next = next < 0 ? left : MIN(next, left);
@@ -324,7 +329,8 @@ int64_t keyring_next_expiry(const struct keyring *k, int64_t now_s) {
 /* ---- key files of the SDKs ---- */
 
 static int read_sdk(const struct iicp_json *doc, struct iicp_cx_private *ret) {
-        struct iicp_json public = iicp_json_get(doc, "public_key"), algorithm = iicp_json_get(doc, "algorithm"),
+        struct iicp_json public = iicp_json_get(doc, "public_key"),
+                         algorithm = iicp_json_get(doc, "algorithm"),
                          version = iicp_json_get(doc, "version");
         uint8_t pub[IICP_CX_KEY], want[IICP_CX_KEY];
         int64_t n;
@@ -392,8 +398,9 @@ int keyring_write(const struct keyring *k, const char *node_id, struct iicp_buf 
 
                 if (r < 0)
                         return r;
-                iicp_buf_printf(out, "%s{\"state\":\"%s\",\"algorithm\":\"X25519\",\"private_key\":\"", i ? "," : "",
-                                names[k->states[i]]);
+                iicp_buf_printf(out,
+                                "%s{\"state\":\"%s\",\"algorithm\":\"X25519\",\"private_key\":\"",
+                                i ? "," : "", names[k->states[i]]);
                 iicp_b64url_add(out, k->keys[i].priv, IICP_CX_KEY);
                 iicp_buf_puts(out, "\",\"cx_public_key\":");
                 iicp_cx_key_object(pub, k->keys[i].not_after, out);

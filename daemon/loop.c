@@ -167,11 +167,13 @@ static void thread_join(struct loop *l) {
 }
 
 void loop_settle(struct loop *l) {
-        /* A state file must not stay unwritten; calls may defer calls, but not for ever. */
-        thread_join(l);
-        on_wake(l->wake_fd, EV_READ, l);
-        for (int round = 0; l->calls && round < 16; round++)
+        /* A state file must not stay unwritten. The end of a job may begin another one, and calls may
+         * defer calls, but not for ever. */
+        for (int round = 0; (l->have_thread || l->calls) && round < 16; round++) {
+                thread_join(l);
+                on_wake(l->wake_fd, EV_READ, l);
                 on_defer(-1, 0, l);
+        }
 }
 
 struct loop *loop_free(struct loop *l) {

@@ -37,7 +37,9 @@ bool policy_allows(struct policy *p, struct iicp_str urn, struct iicp_refusal *r
         risk = judge(p, urn, &rule);
         if (risk != IICP_RISK_PROHIBITED && (risk != IICP_RISK_HIGH || p->allow_high_risk))
                 return true;
-        *refusal = (struct iicp_refusal){.id = IICP_REFUSE_POLICY, .category = iicp_risk_name(risk), .rule_id = rule};
+        *refusal = (struct iicp_refusal){.id = IICP_REFUSE_POLICY,
+                                         .category = iicp_risk_name(risk),
+                                         .rule_id = rule};
         return false;
 }
 
@@ -64,8 +66,8 @@ static const struct listed *listed_of(const struct policy *p, struct iicp_str ur
         return NULL;
 }
 
-/* An embedding model is known by its name, and so is one that ranks; all others serve the intent that is
- * configured. [01 section 2.3] */
+/* An embedding model is known by its name, and so is one that ranks; all others serve the intent
+ * that is configured. [01 section 2.3] */
 static bool model_does(const struct policy *p, const char *model, const struct iicp_intent *row) {
         if (strcasestr(model, "embed"))
                 return row->work == IICP_INTENT_EMBEDDING;
@@ -87,7 +89,8 @@ static bool can(const struct policy *p, const char *const *models, size_t n, str
                 const struct iicp_intent *row) {
         if (custom_of(p, urn))
                 return n > 0; /* the operator says so */
-        return (row->extended || row->kind == IICP_INTENT_EMBEDDING) && first_that_does(p, models, n, row);
+        return (row->extended || row->kind == IICP_INTENT_EMBEDDING) &&
+               first_that_does(p, models, n, row);
 }
 
 const struct iicp_intent *policy_serves(const struct policy *p, const char *const *models, size_t n,
@@ -105,7 +108,8 @@ const struct iicp_intent *policy_serves(const struct policy *p, const char *cons
         return row && can(p, models, n, urn, row) ? row : NULL;
 }
 
-const char *policy_model_for(const struct policy *p, const char *const *models, size_t n, struct iicp_str urn) {
+const char *policy_model_for(const struct policy *p, const char *const *models, size_t n,
+                             struct iicp_str urn) {
         const struct iicp_intent *row = policy_row(p, urn);
         const struct listed *l = listed_of(p, urn);
         const char *model;
@@ -139,7 +143,8 @@ bool policy_is_explicit(const struct policy *p) {
 }
 
 const char *policy_block(const struct policy *p) {
-        return p->cip_worker ? "{\"allow_remote_inference\":true,\"allow_tool_execution\":false,\"allow_file_access\":false}"
+        return p->cip_worker ? "{\"allow_remote_inference\":true,\"allow_tool_execution\":false,"
+                               "\"allow_file_access\":false}"
                              : NULL;
 }
 
@@ -166,9 +171,10 @@ static bool has(const struct iicp_capabilities *c, const char *urn) {
         return false;
 }
 
-/* Further intents of models that are listed already: without their names, which must stand in one object
- * only. [01 section 2.3, DECISION 6] */
-static int add_more(const struct policy *p, const char *const *models, size_t n, struct iicp_capabilities *c) {
+/* Further intents of models that are listed already: without their names, which must stand in one
+ * object only. [01 section 2.3, DECISION 6] */
+static int add_more(const struct policy *p, const char *const *models, size_t n,
+                    struct iicp_capabilities *c) {
         const struct iicp_intent *row;
         struct iicp_capability *v;
         size_t most = c->n + p->n_custom;
@@ -180,10 +186,12 @@ static int add_more(const struct policy *p, const char *const *models, size_t n,
                 return -ENOMEM;
         c->v = v;
         for (size_t i = 0; i < p->n_custom; i++)
-                if (!has(c, p->custom[i].urn) && can(p, models, n, iicp_str(p->custom[i].urn), p->custom[i].intent))
+                if (!has(c, p->custom[i].urn) &&
+                    can(p, models, n, iicp_str(p->custom[i].urn), p->custom[i].intent))
                         c->v[c->n++] = (struct iicp_capability){.intent = p->custom[i].urn};
         for (size_t i = 0; p->extended && (row = iicp_intent_at(i)); i++)
-                if (row->extended && !has(c, row->urn) && can(p, models, n, iicp_str(row->urn), row))
+                if (row->extended && !has(c, row->urn) &&
+                    can(p, models, n, iicp_str(row->urn), row))
                         c->v[c->n++] = (struct iicp_capability){.intent = row->urn};
         return 0;
 }

@@ -18,7 +18,8 @@ struct problem {
         size_t cap;
 };
 
-static int __attribute__((format(printf, 3, 4))) wrong(struct problem *problem, const char *key, const char *fmt, ...) {
+static int __attribute__((format(printf, 3, 4)))
+wrong(struct problem *problem, const char *key, const char *fmt, ...) {
         va_list ap;
 
         problem->key = key;
@@ -37,9 +38,13 @@ static int allowed(struct policy *p, const char *urn, const char *key, struct pr
         if (policy_allows(p, iicp_str(urn), &refusal))
                 return 0;
         if (refusal.id == IICP_REFUSE_TOOL_EXECUTION)
-                return wrong(problem, key, "'%.80s' cannot be served: this node executes no tools", urn);
-        return wrong(problem, key, "'%.80s' cannot be served: it is %s (%s)%s", urn, refusal.category, refusal.rule_id,
-                     strcmp(refusal.category, "high_risk") == 0 ? "; policy.allow_high_risk = yes lets it through" : "");
+                return wrong(problem, key, "'%.80s' cannot be served: this node executes no tools",
+                             urn);
+        return wrong(problem, key, "'%.80s' cannot be served: it is %s (%s)%s", urn,
+                     refusal.category, refusal.rule_id,
+                     strcmp(refusal.category, "high_risk") == 0
+                             ? "; policy.allow_high_risk = yes lets it through"
+                             : "");
 }
 
 static int read_custom(struct policy *p, const struct config *c, struct problem *problem) {
@@ -52,12 +57,16 @@ static int read_custom(struct policy *p, const struct config *c, struct problem 
                 int r;
 
                 if (p->n_custom == POLICY_CUSTOM_MAX)
-                        return wrong(problem, key, "more than %u custom intents", POLICY_CUSTOM_MAX);
+                        return wrong(problem, key, "more than %u custom intents",
+                                     POLICY_CUSTOM_MAX);
                 if (!equals)
                         return wrong(problem, key, "'%.80s' is not URN=URN", *item);
                 row = iicp_intent_find(iicp_str(equals + 1));
                 if (!row || row->extended)
-                        return wrong(problem, key, "'%.80s' is none of the intents that a vendor's may be mapped to", equals + 1);
+                        return wrong(
+                                problem, key,
+                                "'%.80s' is none of the intents that a vendor's may be mapped to",
+                                equals + 1);
                 custom->urn = strndup(*item, (size_t) (equals - *item));
                 if (!custom->urn)
                         return -ENOMEM;
@@ -83,7 +92,9 @@ static int read_default(struct policy *p, const struct config *c, struct problem
         if (!p->urn)
                 return -ENOMEM;
         if (!p->row)
-                return wrong(problem, key, "'%.80s' has no mapping to a backend; intents.custom gives it one", p->urn);
+                return wrong(problem, key,
+                             "'%.80s' has no mapping to a backend; intents.custom gives it one",
+                             p->urn);
         return 0;
 }
 
@@ -94,7 +105,8 @@ static bool names_tools(json_object *o) {
         json_object *list;
 
         for (size_t m = 0; m < ARRAY_SIZE(members); m++) {
-                if (!json_object_object_get_ex(o, members[m], &list) || !json_object_is_type(list, json_type_array))
+                if (!json_object_object_get_ex(o, members[m], &list) ||
+                    !json_object_is_type(list, json_type_array))
                         continue;
                 for (size_t i = 0; i < json_object_array_length(list); i++) {
                         const char *s = json_object_get_string(json_object_array_get_idx(list, i));
@@ -114,12 +126,15 @@ static bool is_listed(const struct policy *p, const char *model) {
         return false;
 }
 
-static int read_models(struct policy *p, struct listed *l, json_object *list, struct problem *problem) {
+static int read_models(struct policy *p, struct listed *l, json_object *list,
+                       struct problem *problem) {
         static const char key[] = "intents.capabilities";
-        size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : POLICY_MODELS_MAX + 1;
+        size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list)
+                                                              : POLICY_MODELS_MAX + 1;
 
         if (n > POLICY_MODELS_MAX)
-                return wrong(problem, key, "models of %s is no list of at most %u names", l->urn, POLICY_MODELS_MAX);
+                return wrong(problem, key, "models of %s is no list of at most %u names", l->urn,
+                             POLICY_MODELS_MAX);
         l->models = calloc(n + 1, sizeof(*l->models));
         if (!l->models)
                 return -ENOMEM;
@@ -128,9 +143,12 @@ static int read_models(struct policy *p, struct listed *l, json_object *list, st
                 const char *name = json_object_get_string(one);
 
                 if (!json_object_is_type(one, json_type_string) || !*name || strlen(name) > 255)
-                        return wrong(problem, key, "a model of %s is no name of 1 to 255 characters", l->urn);
+                        return wrong(problem, key,
+                                     "a model of %s is no name of 1 to 255 characters", l->urn);
                 if (is_listed(p, name))
-                        return wrong(problem, key, "model '%.80s' stands in two objects: directories refuse that", name);
+                        return wrong(problem, key,
+                                     "model '%.80s' stands in two objects: directories refuse that",
+                                     name);
                 l->models[l->n_models] = strdup(name);
                 if (!l->models[l->n_models++])
                         return -ENOMEM;
@@ -144,11 +162,13 @@ static int read_object(struct policy *p, json_object *o, struct problem *problem
         json_object *v;
         int r;
 
-        if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, "intent", &v) ||
+        if (!json_object_is_type(o, json_type_object) ||
+            !json_object_object_get_ex(o, "intent", &v) ||
             !json_object_is_type(v, json_type_string))
                 return wrong(problem, key, "object %zu has no intent", p->n_listed + 1);
         l->urn = strdup(json_object_get_string(v));
-        l->json = strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+        l->json = strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+                                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
         p->n_listed++; /* from here on policy_free knows it */
         if (!l->urn || !l->json)
                 return -ENOMEM;
@@ -157,13 +177,19 @@ static int read_object(struct policy *p, json_object *o, struct problem *problem
                 return r;
         l->intent = policy_row(p, iicp_str(l->urn));
         if (!l->intent)
-                return wrong(problem, key, "%s has no mapping to a backend; intents.custom or intents.extended gives one", l->urn);
+                return wrong(problem, key,
+                             "%s has no mapping to a backend; intents.custom or intents.extended "
+                             "gives one",
+                             l->urn);
         if (names_tools(o))
-                return wrong(problem, key, "%s claims to execute tools, which this node does not", l->urn);
+                return wrong(problem, key, "%s claims to execute tools, which this node does not",
+                             l->urn);
         if (json_object_object_get_ex(o, "max_tokens", &v)) {
-                l->max_tokens = json_object_is_type(v, json_type_int) ? json_object_get_int64(v) : 0;
+                l->max_tokens =
+                        json_object_is_type(v, json_type_int) ? json_object_get_int64(v) : 0;
                 if (l->max_tokens < 1)
-                        return wrong(problem, key, "max_tokens of %s is no integer of at least 1", l->urn);
+                        return wrong(problem, key, "max_tokens of %s is no integer of at least 1",
+                                     l->urn);
         }
         return json_object_object_get_ex(o, "models", &v) ? read_models(p, l, v, problem) : 0;
 }
@@ -193,7 +219,9 @@ static int read_list(struct policy *p, json_object *list, struct problem *proble
         int r = 0;
 
         if (n < 1 || n > POLICY_CAPABILITIES_MAX)
-                return wrong(problem, key, "the file is no JSON array of 1 to %u capability objects", POLICY_CAPABILITIES_MAX);
+                return wrong(problem, key,
+                             "the file is no JSON array of 1 to %u capability objects",
+                             POLICY_CAPABILITIES_MAX);
         for (size_t i = 0; r == 0 && i < n; i++)
                 r = read_object(p, json_object_array_get_idx(list, i), problem);
         return r;
@@ -209,14 +237,16 @@ static int read_capabilities(struct policy *p, const struct config *c, struct pr
                 return 0;
         r = read_text(c->intents_capabilities, &text);
         if (r < 0)
-                return wrong(problem, key, "cannot read %s: %s", c->intents_capabilities, strerror(-r));
+                return wrong(problem, key, "cannot read %s: %s", c->intents_capabilities,
+                             strerror(-r));
         list = json_tokener_parse(text.p);
         r = read_list(p, list, problem);
         json_object_put(list);
         return r;
 }
 
-int policy_new(const struct config *c, struct policy **ret, const char **ret_key, char *why, size_t why_cap) {
+int policy_new(const struct config *c, struct policy **ret, const char **ret_key, char *why,
+               size_t why_cap) {
         struct problem problem = {.why = why, .cap = why_cap};
         struct policy *p = calloc(1, sizeof(*p));
         int r;

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#define LOOK_MS 3600000        /* the wall clock may be set meanwhile */
+#define LOOK_MS 3600000 /* the wall clock may be set meanwhile */
 #define DAY_S 86400
 
 struct rotation {
@@ -36,8 +36,8 @@ static void write_work(void *arg) {
         w->result = state_job_write(w->job);
 }
 
-/* The pending key is on the disk: now it may be published. Where no directory is told, nobody is to be
- * waited for. */
+/* The pending key is on the disk: now it may be published. Where no directory is told, nobody is to
+ * be waited for. */
 static void publish(struct rotation *r) {
         struct state *state = r->node->state;
         struct cx_times t;
@@ -60,8 +60,10 @@ static void write_done(void *arg) {
 
         state_job_free(w->job);
         if (w->result < 0)
-                log_err("state_save_failed", "the encryption keys are not on the disk (%s): a new one is not used "
-                        "before it is kept", strerror(-w->result));
+                log_err("state_save_failed",
+                        "the encryption keys are not on the disk (%s): a new one is not used "
+                        "before it is kept",
+                        strerror(-w->result));
         free(w);
         publish(r);
 }
@@ -81,8 +83,10 @@ static void save(struct rotation *r) {
 }
 
 void rotation_accepted(struct node *node) {
-        log_notice("key_rotated", "the encryption key is %s from now on; the one before it opens tasks for 24 h more",
-                   state_cx_current_id(node->state));
+        log_notice(
+                "key_rotated",
+                "the encryption key is %s from now on; the one before it opens tasks for 24 h more",
+                state_cx_current_id(node->state));
 }
 
 /* ---- what is due ---- */
@@ -99,8 +103,9 @@ static void say_overdue(struct rotation *r, const struct cx_times *t) {
         bool overdue = enabled(r) && now_s(r) >= t->not_after;
 
         if (overdue && !r->said_overdue)
-                log_warn("key_overdue", "the encryption key is past its 90 days and the directory has taken no other: "
-                         "encrypted tasks are refused; iicpctl directory");
+                log_warn("key_overdue", "the encryption key is past its 90 days and the directory "
+                                        "has taken no other: "
+                                        "encrypted tasks are refused; iicpctl directory");
         r->said_overdue = overdue;
 }
 
@@ -113,7 +118,8 @@ static void look(void *arg) {
 
         state_cx_times(r->node->state, now_s(r), &t);
         due_s = due_in_s(r, &t);
-        if (enabled(r) && !t.pending && due_s <= 0 && state_cx_rotate(r->node->state, now_s(r)) == 0)
+        if (enabled(r) && !t.pending && due_s <= 0 &&
+            state_cx_rotate(r->node->state, now_s(r)) == 0)
                 changed = true;
         if (changed)
                 save(r);
@@ -180,11 +186,12 @@ void rotation_json(const struct rotation *r, struct iicp_buf *out) {
         struct cx_times t;
 
         state_cx_times(r->node->state, now_s(r), &t);
-        iicp_buf_printf(out, "{\"enabled\":%s,\"key_id\":\"%s\",\"age_days\":%lld", enabled(r) ? "true" : "false",
-                        state_cx_current_id(r->node->state),
+        iicp_buf_printf(out, "{\"enabled\":%s,\"key_id\":\"%s\",\"age_days\":%lld",
+                        enabled(r) ? "true" : "false", state_cx_current_id(r->node->state),
                         (long long) (MAX(now_s(r) - t.created_at, (int64_t) 0) / DAY_S));
         put_time("not_after", t.not_after, out);
-        put_time("rotates_at", t.created_at + (int64_t) (r->node->config->cx_rotate_ms / 1000), out);
+        put_time("rotates_at", t.created_at + (int64_t) (r->node->config->cx_rotate_ms / 1000),
+                 out);
         iicp_buf_puts(out, ",\"pending\":");
         if (t.pending)
                 iicp_buf_json_str(out, iicp_str(t.pending));
@@ -197,10 +204,13 @@ void rotation_gauges(const struct node *node, struct iicp_buf *out) {
         struct cx_times t;
 
         state_cx_times(node->state, clock_wall_s(node->clock), &t);
-        iicp_buf_printf(out, "# HELP iicp_encryption_key_expiry_timestamp_seconds End of the encryption key in use.\n"
-                             "# TYPE iicp_encryption_key_expiry_timestamp_seconds gauge\n"
-                             "iicp_encryption_key_expiry_timestamp_seconds %lld\n"
-                             "# HELP iicp_encryption_key_pending 1 while a new key waits for the directory.\n"
-                             "# TYPE iicp_encryption_key_pending gauge\niicp_encryption_key_pending %d\n",
-                        (long long) t.not_after, t.pending != NULL);
+        iicp_buf_printf(
+                out,
+                "# HELP iicp_encryption_key_expiry_timestamp_seconds End of the encryption key in "
+                "use.\n"
+                "# TYPE iicp_encryption_key_expiry_timestamp_seconds gauge\n"
+                "iicp_encryption_key_expiry_timestamp_seconds %lld\n"
+                "# HELP iicp_encryption_key_pending 1 while a new key waits for the directory.\n"
+                "# TYPE iicp_encryption_key_pending gauge\niicp_encryption_key_pending %d\n",
+                (long long) t.not_after, t.pending != NULL);
 }

@@ -27,7 +27,8 @@ int state_key_parse(struct iicp_str text, uint8_t ret[STATE_KEY]) {
                 memcpy(ret, text.p, STATE_KEY);
                 return 0;
         }
-        if (text.n == 2 * STATE_KEY && iicp_hex_decode(text, ret, STATE_KEY, &n) == 0 && n == STATE_KEY)
+        if (text.n == 2 * STATE_KEY && iicp_hex_decode(text, ret, STATE_KEY, &n) == 0 &&
+            n == STATE_KEY)
                 return 0;
         if (iicp_b64_decode(text, ret, STATE_KEY, &n) == 0 && n == STATE_KEY)
                 return 0;
@@ -51,8 +52,8 @@ bool state_is_sealed(struct iicp_str bytes) {
         return iicp_json_is(&alg, "A256GCM");
 }
 
-int state_seal(const uint8_t key[STATE_KEY], const char *node_id, const char *name, struct iicp_str plain,
-               struct iicp_buf *out) {
+int state_seal(const uint8_t key[STATE_KEY], const char *node_id, const char *name,
+               struct iicp_str plain, struct iicp_buf *out) {
         _cleanup_(iicp_buf_free) struct iicp_buf aad = {0};
         _cleanup_free_ uint8_t *sealed = malloc(plain.n + IICP_CX_TAG);
         uint8_t nonce[IICP_CX_NONCE];
@@ -111,8 +112,8 @@ static int open_record(const uint8_t key[STATE_KEY], const char *name, const str
         write_aad(node_id, name, &aad);
         if (aad.error || !iicp_buf_reserve(plain, sealed.n))
                 return -ENOMEM;
-        r = iicp_aead_open(key, (const uint8_t *) nonce.p, iicp_buf_str(&aad), iicp_buf_str(&sealed),
-                           (uint8_t *) plain->p);
+        r = iicp_aead_open(key, (const uint8_t *) nonce.p, iicp_buf_str(&aad),
+                           iicp_buf_str(&sealed), (uint8_t *) plain->p);
         if (r < 0)
                 return -EBADMSG;
         plain->n = sealed.n - IICP_CX_TAG;
@@ -123,8 +124,9 @@ static int open_record(const uint8_t key[STATE_KEY], const char *name, const str
 int state_unseal(const uint8_t key[STATE_KEY], const char *name, struct iicp_buf *bytes) {
         struct iicp_buf plain = {.secret = true};
         struct iicp_json doc;
-        int r = iicp_json_scan(iicp_buf_str(bytes), NULL, NULL, &doc) < 0 ? -EBADMSG
-                                                                           : open_record(key, name, &doc, &plain);
+        int r = iicp_json_scan(iicp_buf_str(bytes), NULL, NULL, &doc) < 0
+                        ? -EBADMSG
+                        : open_record(key, name, &doc, &plain);
 
         if (r < 0) {
                 iicp_buf_wipe(&plain);

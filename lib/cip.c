@@ -27,11 +27,14 @@ static bool quorum_ok(const struct iicp_json *quorum, int64_t replicas) {
         return !given(quorum) || (iicp_json_int(quorum, &n) == 0 && n >= 1 && n <= replicas);
 }
 
-static bool check_constraints(const struct iicp_json *cip, int64_t *ret_replicas, struct iicp_refusal *refusal) {
-        struct iicp_json policy = iicp_json_get(cip, "policy"), replicas = iicp_json_get(cip, "replicas");
+static bool check_constraints(const struct iicp_json *cip, int64_t *ret_replicas,
+                              struct iicp_refusal *refusal) {
+        struct iicp_json policy = iicp_json_get(cip, "policy"),
+                         replicas = iicp_json_get(cip, "replicas");
         struct iicp_json quorum = iicp_json_get(cip, "quorum");
         bool majority = iicp_json_is(&policy, "majority_vote");
-        bool known = majority || iicp_json_is(&policy, "best_of_n") || iicp_json_is(&policy, "map_reduce");
+        bool known = majority || iicp_json_is(&policy, "best_of_n") ||
+                     iicp_json_is(&policy, "map_reduce");
         int64_t n = 1;
 
         if (cip->type != IICP_JSON_OBJECT || policy.type == IICP_JSON_NONE)
@@ -75,12 +78,15 @@ static bool session_ok(const struct iicp_json *object, struct iicp_json *ret) {
 }
 
 static bool role_ok(const struct iicp_json *role, bool coordinator_too) {
-        return !given(role) || iicp_json_is(role, "worker") || (coordinator_too && iicp_json_is(role, "coordinator"));
+        return !given(role) || iicp_json_is(role, "worker") ||
+               (coordinator_too && iicp_json_is(role, "coordinator"));
 }
 
-bool iicp_cip_check(const struct iicp_envelope *e, struct iicp_cip *ret, struct iicp_refusal *refusal) {
+bool iicp_cip_check(const struct iicp_envelope *e, struct iicp_cip *ret,
+                    struct iicp_refusal *refusal) {
         struct iicp_json constraints = iicp_json_get(&e->m_constraints, "cip");
-        struct iicp_json role = iicp_json_get(&e->m_cip, "cip_role"), other = iicp_json_get(&e->m_trace, "cip_role");
+        struct iicp_json role = iicp_json_get(&e->m_cip, "cip_role"),
+                         other = iicp_json_get(&e->m_trace, "cip_role");
         struct iicp_json session = {0}, other_session = {0};
         char parent[37] = "", other_parent[37] = "";
         struct iicp_cip c = {0};
@@ -88,8 +94,9 @@ bool iicp_cip_check(const struct iicp_envelope *e, struct iicp_cip *ret, struct 
 
         if (given(&constraints) && !check_constraints(&constraints, &replicas, refusal))
                 return false;
-        if ((given(&e->m_cip) && e->m_cip.type != IICP_JSON_OBJECT) || !role_ok(&role, false) || !role_ok(&other, true) ||
-            !parent_ok(&e->m_cip, parent) || !parent_ok(&e->m_trace, other_parent) || !session_ok(&e->m_cip, &session) ||
+        if ((given(&e->m_cip) && e->m_cip.type != IICP_JSON_OBJECT) || !role_ok(&role, false) ||
+            !role_ok(&other, true) || !parent_ok(&e->m_cip, parent) ||
+            !parent_ok(&e->m_trace, other_parent) || !session_ok(&e->m_cip, &session) ||
             !session_ok(&e->m_trace, &other_session))
                 return fields(refusal);
         c.sub_task = given(&e->m_cip) ? given(&role) : iicp_json_is(&other, "worker");
@@ -105,7 +112,8 @@ bool iicp_cip_check(const struct iicp_envelope *e, struct iicp_cip *ret, struct 
 void iicp_cip_trace(const struct iicp_cip *c, struct iicp_buf *out) {
         iicp_buf_puts(out, "\"trace\":{\"cip_role\":\"worker\",\"cip_session_key\":");
         if (c->session.type == IICP_JSON_STRING)
-                iicp_buf_add(out, c->session.text.p - 1, c->session.text.n + 2); /* unchanged, quotes too */
+                iicp_buf_add(out, c->session.text.p - 1,
+                             c->session.text.n + 2); /* unchanged, quotes too */
         else
                 iicp_buf_puts(out, "null");
         iicp_buf_puts(out, ",\"cip_parent_task_id\":");

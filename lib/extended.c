@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <iicp/intents.h>
 
-/* The registry's further intents, run as a chat (or an embedding) of the same backend: what the model is
- * told, and what of its words is the result. The task's own text is the user's message and never part of
- * the instruction. [02 section 9.5] */
+/* The registry's further intents, run as a chat (or an embedding) of the same backend: what the
+ * model is told, and what of its words is the result. The task's own text is the user's message and
+ * never part of the instruction. [02 section 9.5] */
 
 #define ONLY " Answer with the result alone, without any introduction."
 #define AS_JSON " Answer with one JSON object and nothing else: "
@@ -21,8 +21,8 @@ static struct iicp_json member(const struct iicp_json *payload, const char *name
 }
 
 /* A member inside of a JSON string that is being written: escapes travel as they came. */
-static void inside(struct iicp_buf *out, const char *before, const struct iicp_json *payload, const char *name,
-                   const char *behind) {
+static void inside(struct iicp_buf *out, const char *before, const struct iicp_json *payload,
+                   const char *name, const char *behind) {
         struct iicp_json v = member(payload, name);
 
         if (v.type == IICP_JSON_NONE)
@@ -33,7 +33,8 @@ static void inside(struct iicp_buf *out, const char *before, const struct iicp_j
 }
 
 /* The same for each string of a list. */
-static void inside_each(struct iicp_buf *out, const struct iicp_json *payload, const char *name, const char *between) {
+static void inside_each(struct iicp_buf *out, const struct iicp_json *payload, const char *name,
+                        const char *between) {
         struct iicp_json list = member(payload, name), v;
         struct iicp_json_iter it;
         bool first = true;
@@ -53,15 +54,17 @@ static bool flag(const struct iicp_json *payload, const char *name) {
 }
 
 static void write_classify(const struct iicp_json *p, struct iicp_buf *out) {
-        iicp_buf_puts(out, flag(p, "multi_label") ? "Name all categories that fit the text of the user."
-                                                  : "Name the one category that fits the text of the user best.");
+        iicp_buf_puts(out, flag(p, "multi_label")
+                                   ? "Name all categories that fit the text of the user."
+                                   : "Name the one category that fits the text of the user best.");
         iicp_buf_puts(out, " Take them from this list, as they are written: ");
         inside_each(out, p, "categories", "; ");
         iicp_buf_puts(out, "." AS_JSON "{\\\"categories\\\":[...]");
         iicp_buf_puts(out, flag(p, "explain") ? ",\\\"explanation\\\":\\\"...\\\"}" : "}");
 }
 
-static void write_instruction(enum iicp_intent_kind kind, const struct iicp_json *p, struct iicp_buf *out) {
+static void write_instruction(enum iicp_intent_kind kind, const struct iicp_json *p,
+                              struct iicp_buf *out) {
         switch (kind) {
         case IICP_INTENT_TRANSLATE:
                 inside(out, "Translate the text of the user into ", p, "target_language", "");
@@ -70,8 +73,9 @@ static void write_instruction(enum iicp_intent_kind kind, const struct iicp_json
                 break;
         case IICP_INTENT_SUMMARIZE:
         case IICP_INTENT_RESEARCH:
-                iicp_buf_puts(out, kind == IICP_INTENT_RESEARCH ? "Summarize the documents of the user in one text."
-                                                                : "Summarize the text of the user.");
+                iicp_buf_puts(out, kind == IICP_INTENT_RESEARCH
+                                           ? "Summarize the documents of the user in one text."
+                                           : "Summarize the text of the user.");
                 inside(out, " Form: ", p, "format", ".");
                 inside(out, " At most ", p, "max_length", " words.");
                 inside(out, " Language: ", p, "language", ".");
@@ -81,14 +85,16 @@ static void write_instruction(enum iicp_intent_kind kind, const struct iicp_json
                 write_classify(p, out);
                 break;
         case IICP_INTENT_LINT:
-                inside(out, "Look for faults in the code of the user, which is ", p, "language", ".");
+                inside(out, "Look for faults in the code of the user, which is ", p, "language",
+                       ".");
                 if (member(p, "rules").type == IICP_JSON_ARRAY) {
                         iicp_buf_puts(out, " Rules: ");
                         inside_each(out, p, "rules", "; ");
                         iicp_buf_puts(out, ".");
                 }
-                iicp_buf_puts(out, AS_JSON "{\\\"issues\\\":[{\\\"line\\\":1,\\\"message\\\":\\\"...\\\"}]}, with an empty list if "
-                                   "there is none.");
+                iicp_buf_puts(out, AS_JSON "{\\\"issues\\\":[{\\\"line\\\":1,\\\"message\\\":\\\".."
+                                           ".\\\"}]}, with an empty list if "
+                                           "there is none.");
                 break;
         case IICP_INTENT_OPTIMIZE:
                 inside(out, "Improve the code of the user, which is ", p, "language", ".");
@@ -103,7 +109,8 @@ static void write_instruction(enum iicp_intent_kind kind, const struct iicp_json
         }
 }
 
-static void write_subject(enum iicp_intent_kind kind, const struct iicp_json *p, struct iicp_buf *out) {
+static void write_subject(enum iicp_intent_kind kind, const struct iicp_json *p,
+                          struct iicp_buf *out) {
         if (kind == IICP_INTENT_RESEARCH)
                 inside_each(out, p, "documents", "\\n\\n---\\n\\n");
         else if (kind == IICP_INTENT_LINT || kind == IICP_INTENT_OPTIMIZE)
@@ -141,7 +148,8 @@ static void write_rerank(const struct iicp_json *p, struct iicp_buf *out) {
         iicp_buf_puts(out, "}");
 }
 
-int iicp_extended_write(const struct iicp_intent *intent, const struct iicp_json *payload, struct iicp_buf *out) {
+int iicp_extended_write(const struct iicp_intent *intent, const struct iicp_json *payload,
+                        struct iicp_buf *out) {
         struct iicp_json inputs;
 
         if (intent->kind == IICP_INTENT_RERANK) {

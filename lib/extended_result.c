@@ -55,17 +55,21 @@ static bool plain(const char *name, const struct iicp_json *result, struct iicp_
         return true;
 }
 
-/* The object that the model was told to write: models like to put a fence or a sentence around it. */
-static bool object_in(const struct iicp_json *content, struct iicp_buf *text, struct iicp_json *ret) {
+/* The object that the model was told to write: models like to put a fence or a sentence around it.
+ */
+static bool object_in(const struct iicp_json *content, struct iicp_buf *text,
+                      struct iicp_json *ret) {
         const char *from, *to;
 
-        if (content->type != IICP_JSON_STRING || iicp_json_decode(content, text) < 0 || text->n == 0)
+        if (content->type != IICP_JSON_STRING || iicp_json_decode(content, text) < 0 ||
+            text->n == 0)
                 return false;
         from = memchr(text->p, '{', text->n);
         to = memrchr(text->p, '}', text->n);
         if (!from || !to || to < from)
                 return false;
-        return iicp_json_scan((struct iicp_str){from, (size_t) (to - from) + 1}, NULL, NULL, ret) == 0 &&
+        return iicp_json_scan((struct iicp_str){from, (size_t) (to - from) + 1}, NULL, NULL, ret) ==
+                       0 &&
                ret->type == IICP_JSON_OBJECT;
 }
 
@@ -79,9 +83,12 @@ static bool same_text(const struct iicp_json *a, const struct iicp_json *b) {
 }
 
 /* Those of the given categories that the model named, in the order in which they were given. */
-static bool classify(const struct iicp_json *payload, const struct iicp_json *said, struct iicp_buf *out) {
-        struct iicp_json named = iicp_json_get(said, "categories"), list = iicp_json_get(payload, "categories");
-        struct iicp_json explain = iicp_json_get(payload, "explain"), why = iicp_json_get(said, "explanation");
+static bool classify(const struct iicp_json *payload, const struct iicp_json *said,
+                     struct iicp_buf *out) {
+        struct iicp_json named = iicp_json_get(said, "categories"),
+                         list = iicp_json_get(payload, "categories");
+        struct iicp_json explain = iicp_json_get(payload, "explain"),
+                         why = iicp_json_get(said, "explanation");
         struct iicp_json_iter it, inner;
         struct iicp_json category, one;
         const char *comma = "";
@@ -133,8 +140,8 @@ static bool optimize(const struct iicp_json *said, struct iicp_buf *out) {
         return true;
 }
 
-static bool structured(enum iicp_intent_kind kind, const struct iicp_json *payload, const struct iicp_json *result,
-                       struct iicp_buf *out) {
+static bool structured(enum iicp_intent_kind kind, const struct iicp_json *payload,
+                       const struct iicp_json *result, struct iicp_buf *out) {
         struct iicp_buf text = {.secret = true};
         struct iicp_json content = words(result), said;
         bool ok = object_in(&content, &text, &said);
@@ -184,27 +191,32 @@ static struct iicp_json *candidates_of(const struct iicp_json *payload, size_t *
         return v;
 }
 
-static bool rank(const struct iicp_json *candidates, size_t n, const struct iicp_json *entry, struct ranked *ret) {
-        struct iicp_json index = iicp_json_get(entry, "index"), score = iicp_json_get(entry, "relevance_score");
+static bool rank(const struct iicp_json *candidates, size_t n, const struct iicp_json *entry,
+                 struct ranked *ret) {
+        struct iicp_json index = iicp_json_get(entry, "index"),
+                         score = iicp_json_get(entry, "relevance_score");
 
         if (score.type == IICP_JSON_NONE)
                 score = iicp_json_get(entry, "score");
-        if (iicp_json_int(&index, &ret->index) < 0 || ret->index < 0 || (uint64_t) ret->index >= n ||
-            iicp_json_double(&score, &ret->score) < 0)
+        if (iicp_json_int(&index, &ret->index) < 0 || ret->index < 0 ||
+            (uint64_t) ret->index >= n || iicp_json_double(&score, &ret->score) < 0)
                 return false;
         ret->text = candidates[ret->index];
         return true;
 }
 
-static void write_ranked(const struct iicp_json *payload, const struct ranked *v, size_t n, struct iicp_buf *out) {
-        struct iicp_json top = iicp_json_get(payload, "top_k"), scores = iicp_json_get(payload, "return_scores");
+static void write_ranked(const struct iicp_json *payload, const struct ranked *v, size_t n,
+                         struct iicp_buf *out) {
+        struct iicp_json top = iicp_json_get(payload, "top_k"),
+                         scores = iicp_json_get(payload, "return_scores");
         int64_t most;
 
         if (iicp_json_int(&top, &most) == 0 && (uint64_t) most < n)
                 n = (size_t) most;
         iicp_buf_puts(out, "{\"results\":[");
         for (size_t i = 0; i < n; i++) {
-                iicp_buf_printf(out, "%s{\"index\":%lld,\"text\":", i ? "," : "", (long long) v[i].index);
+                iicp_buf_printf(out, "%s{\"index\":%lld,\"text\":", i ? "," : "",
+                                (long long) v[i].index);
                 value(out, &v[i].text);
                 if (scores.type == IICP_JSON_TRUE)
                         iicp_buf_printf(out, ",\"score\":%.17g", v[i].score);
@@ -213,7 +225,8 @@ static void write_ranked(const struct iicp_json *payload, const struct ranked *v
         iicp_buf_puts(out, "]");
 }
 
-static bool rerank(const struct iicp_json *payload, const struct iicp_json *result, struct iicp_buf *out) {
+static bool rerank(const struct iicp_json *payload, const struct iicp_json *result,
+                   struct iicp_buf *out) {
         struct iicp_json results = iicp_json_get(result, "results"), entry;
         size_t n = 0, n_candidates;
         _cleanup_free_ struct iicp_json *candidates = candidates_of(payload, &n_candidates);
@@ -234,19 +247,26 @@ static bool rerank(const struct iicp_json *payload, const struct iicp_json *resu
         return true;
 }
 
-bool iicp_extended_result(const struct iicp_intent *intent, const struct iicp_json *payload, struct iicp_str text,
-                          struct iicp_buf *out) {
+bool iicp_extended_result(const struct iicp_intent *intent, const struct iicp_json *payload,
+                          struct iicp_str text, struct iicp_buf *out) {
         struct iicp_json result;
 
         if (iicp_json_scan(text, NULL, NULL, &result) < 0 || result.type != IICP_JSON_OBJECT)
                 return false;
         switch (intent->kind) {
-        case IICP_INTENT_TRANSLATE: return plain("text", &result, out);
+        case IICP_INTENT_TRANSLATE:
+                return plain("text", &result, out);
         case IICP_INTENT_SUMMARIZE:
-        case IICP_INTENT_RESEARCH: return plain("summary", &result, out);
-        case IICP_INTENT_TUTOR: return plain("answer", &result, out);
-        case IICP_INTENT_RERANK: return rerank(payload, &result, out);
-        case IICP_INTENT_MULTIMODAL: value(out, &result); return true;
-        default: return structured(intent->kind, payload, &result, out);
+        case IICP_INTENT_RESEARCH:
+                return plain("summary", &result, out);
+        case IICP_INTENT_TUTOR:
+                return plain("answer", &result, out);
+        case IICP_INTENT_RERANK:
+                return rerank(payload, &result, out);
+        case IICP_INTENT_MULTIMODAL:
+                value(out, &result);
+                return true;
+        default:
+                return structured(intent->kind, payload, &result, out);
         }
 }

@@ -40,7 +40,8 @@ static void part(struct iicp_buf *out, const char *boundary, const char *name) {
         iicp_buf_printf(out, "--%s\r\nContent-Disposition: form-data; name=\"%s\"", boundary, name);
 }
 
-static void field(struct iicp_buf *out, const char *boundary, const char *name, struct iicp_str value) {
+static void field(struct iicp_buf *out, const char *boundary, const char *name,
+                  struct iicp_str value) {
         part(out, boundary, name);
         iicp_buf_puts(out, "\r\n\r\n");
         iicp_buf_add_str(out, value);
@@ -79,7 +80,8 @@ static void file_part(const struct iicp_json *payload, const char *boundary, str
         if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
                 base = FILENAME_DEFAULT;
         part(out, boundary, "file");
-        iicp_buf_printf(out, "; filename=\"%s\"\r\nContent-Type: application/octet-stream\r\n\r\n", base);
+        iicp_buf_printf(out, "; filename=\"%s\"\r\nContent-Type: application/octet-stream\r\n\r\n",
+                        base);
 }
 
 static int audio_bytes(const struct iicp_json *payload, struct iicp_buf *out) {
@@ -105,13 +107,14 @@ static int audio_bytes(const struct iicp_json *payload, struct iicp_buf *out) {
         return r;
 }
 
-int iicp_transcription_write(const struct iicp_payload *payload, struct iicp_str model, const char *boundary,
-                             struct iicp_buf *out) {
+int iicp_transcription_write(const struct iicp_payload *payload, struct iicp_str model,
+                             const char *boundary, struct iicp_buf *out) {
         static const char *const members[] = {"language", "prompt", "temperature"};
         struct iicp_json format = iicp_json_get(&payload->object, "response_format");
         int r = 0;
 
-        field(out, boundary, "response_format", iicp_json_is(&format, "text") ? IICP_STR("text") : IICP_STR("json"));
+        field(out, boundary, "response_format",
+              iicp_json_is(&format, "text") ? IICP_STR("text") : IICP_STR("json"));
         if (model.p)
                 field(out, boundary, "model", model);
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(members); i++)

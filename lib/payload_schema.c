@@ -6,22 +6,23 @@
 
 #include <iicp/codec.h>
 
-/* Payloads told member by member, as the registry's input schemas tell them. [02 sections 9.3, 9.5] */
+/* Payloads told member by member, as the registry's input schemas tell them. [02 sections 9.3, 9.5]
+ */
 
 #define COUNT_MAX 1e15
 #define FILENAME_MAX_ 255
 
 enum member_type {
-        TEXT,        /* at least min characters */
-        TEXTS,       /* array of at least one string */
-        COUNT,       /* integer of at least min */
-        NUMBER,      /* min to max */
+        TEXT,   /* at least min characters */
+        TEXTS,  /* array of at least one string */
+        COUNT,  /* integer of at least min */
+        NUMBER, /* min to max */
         WORD,
         FLAG,
-        BASE64,      /* standard alphabet, padded, not empty */
+        BASE64, /* standard alphabet, padded, not empty */
         LANGUAGE,
         FILENAME,
-        INPUTS,      /* of embedding:multimodal */
+        INPUTS, /* of embedding:multimodal */
 };
 
 struct member {
@@ -37,7 +38,8 @@ struct schema {
         struct member members[8];
 };
 
-#define M(n, ...) {.name = n, .field = "payload." n, __VA_ARGS__}
+#define M(n, ...)                                                                                  \
+        { .name = n, .field = "payload." n, __VA_ARGS__ }
 #define NEED(n, ...) M(n, __VA_ARGS__, .required = true)
 
 static const char *const text_formats[] = {"json", "text", NULL};
@@ -51,27 +53,38 @@ static const struct schema schemas[IICP_INTENT_MAX_] = {
         /* "audio" has another name too: whether one is there is looked at apart */
         [IICP_INTENT_TRANSCRIBE] = {.members = {M("audio", BASE64), M("audio_b64", BASE64),
                                                 M("response_format", WORD, .words = text_formats),
-                                                M("language", LANGUAGE), M("temperature", NUMBER, .max = 1),
-                                                M("filename", FILENAME), M("model", TEXT), M("prompt", TEXT)}},
+                                                M("language", LANGUAGE),
+                                                M("temperature", NUMBER, .max = 1),
+                                                M("filename", FILENAME), M("model", TEXT),
+                                                M("prompt", TEXT)}},
         [IICP_INTENT_SPEECH] = {.members = {NEED("input", TEXT, .min = 1),
                                             M("response_format", WORD, .words = sound_formats),
-                                            M("speed", NUMBER, .min = 0.25, .max = 4), M("voice", TEXT),
-                                            M("model", TEXT)}},
-        [IICP_INTENT_RERANK] = {true, {NEED("query", TEXT), NEED("candidates", TEXTS), M("top_k", COUNT, .min = 1),
-                                       M("return_scores", FLAG)}},
-        [IICP_INTENT_TRANSLATE] = {true, {NEED("text", TEXT), NEED("target_language", TEXT),
-                                          M("source_language", TEXT)}},
-        [IICP_INTENT_SUMMARIZE] = {true, {NEED("text", TEXT), M("max_length", COUNT, .min = 1),
-                                          M("format", WORD, .words = summary_formats), M("language", TEXT)}},
-        [IICP_INTENT_RESEARCH] = {true, {NEED("documents", TEXTS), M("max_length", COUNT, .min = 1),
-                                         M("format", WORD, .words = research_formats)}},
-        [IICP_INTENT_CLASSIFY] = {true, {NEED("text", TEXT), NEED("categories", TEXTS), M("multi_label", FLAG),
-                                         M("explain", FLAG)}},
-        [IICP_INTENT_LINT] = {true, {NEED("code", TEXT), NEED("language", TEXT), M("rules", TEXTS)}},
-        [IICP_INTENT_OPTIMIZE] = {true, {NEED("code", TEXT), NEED("language", TEXT),
-                                         M("target", WORD, .words = targets)}},
-        [IICP_INTENT_TUTOR] = {true, {NEED("topic", TEXT), NEED("question", TEXT),
-                                      M("level", WORD, .words = levels)}},
+                                            M("speed", NUMBER, .min = 0.25, .max = 4),
+                                            M("voice", TEXT), M("model", TEXT)}},
+        [IICP_INTENT_RERANK] = {true,
+                                {NEED("query", TEXT), NEED("candidates", TEXTS),
+                                 M("top_k", COUNT, .min = 1), M("return_scores", FLAG)}},
+        [IICP_INTENT_TRANSLATE] = {true,
+                                   {NEED("text", TEXT), NEED("target_language", TEXT),
+                                    M("source_language", TEXT)}},
+        [IICP_INTENT_SUMMARIZE] = {true,
+                                   {NEED("text", TEXT), M("max_length", COUNT, .min = 1),
+                                    M("format", WORD, .words = summary_formats),
+                                    M("language", TEXT)}},
+        [IICP_INTENT_RESEARCH] = {true,
+                                  {NEED("documents", TEXTS), M("max_length", COUNT, .min = 1),
+                                   M("format", WORD, .words = research_formats)}},
+        [IICP_INTENT_CLASSIFY] = {true,
+                                  {NEED("text", TEXT), NEED("categories", TEXTS),
+                                   M("multi_label", FLAG), M("explain", FLAG)}},
+        [IICP_INTENT_LINT] = {true,
+                              {NEED("code", TEXT), NEED("language", TEXT), M("rules", TEXTS)}},
+        [IICP_INTENT_OPTIMIZE] = {true,
+                                  {NEED("code", TEXT), NEED("language", TEXT),
+                                   M("target", WORD, .words = targets)}},
+        [IICP_INTENT_TUTOR] = {true,
+                               {NEED("topic", TEXT), NEED("question", TEXT),
+                                M("level", WORD, .words = levels)}},
         [IICP_INTENT_MULTIMODAL] = {true, {NEED("inputs", INPUTS)}},
 };
 
@@ -203,16 +216,26 @@ static bool count_ok(const struct iicp_json *v, double min) {
 
 static bool member_ok(const struct member *m, const struct iicp_json *v) {
         switch (m->type) {
-        case TEXT: return v->type == IICP_JSON_STRING && v->text.n >= (size_t) m->min;
-        case TEXTS: return texts_ok(v, m->required ? 1 : 0);
-        case COUNT: return count_ok(v, m->min);
-        case NUMBER: return number_ok(v, m->min, m->max);
-        case WORD: return word_ok(v, m->words);
-        case FLAG: return v->type == IICP_JSON_TRUE || v->type == IICP_JSON_FALSE;
-        case BASE64: return base64_ok(v);
-        case LANGUAGE: return language_ok(v);
-        case FILENAME: return filename_ok(v);
-        case INPUTS: return inputs_ok(v);
+        case TEXT:
+                return v->type == IICP_JSON_STRING && v->text.n >= (size_t) m->min;
+        case TEXTS:
+                return texts_ok(v, m->required ? 1 : 0);
+        case COUNT:
+                return count_ok(v, m->min);
+        case NUMBER:
+                return number_ok(v, m->min, m->max);
+        case WORD:
+                return word_ok(v, m->words);
+        case FLAG:
+                return v->type == IICP_JSON_TRUE || v->type == IICP_JSON_FALSE;
+        case BASE64:
+                return base64_ok(v);
+        case LANGUAGE:
+                return language_ok(v);
+        case FILENAME:
+                return filename_ok(v);
+        case INPUTS:
+                return inputs_ok(v);
         }
         return false;
 }
@@ -229,20 +252,23 @@ static bool refuse(struct iicp_refusal *refusal, const char *field) {
         return false;
 }
 
-static const char *missing(const struct schema *s, const struct iicp_intent *intent, const struct iicp_json *payload) {
+static const char *missing(const struct schema *s, const struct iicp_intent *intent,
+                           const struct iicp_json *payload) {
         for (size_t i = 0; i < ARRAY_SIZE(s->members) && s->members[i].name; i++) {
                 struct iicp_json v = iicp_json_get(payload, s->members[i].name);
 
-                if (s->members[i].required && (v.type == IICP_JSON_NONE || v.type == IICP_JSON_NULL))
+                if (s->members[i].required &&
+                    (v.type == IICP_JSON_NONE || v.type == IICP_JSON_NULL))
                         return s->members[i].field;
         }
-        if (intent->kind == IICP_INTENT_TRANSCRIBE && transcription_audio(payload).type == IICP_JSON_NONE)
+        if (intent->kind == IICP_INTENT_TRANSCRIBE &&
+            transcription_audio(payload).type == IICP_JSON_NONE)
                 return "payload.audio";
         return NULL;
 }
 
-bool schema_check(const struct iicp_intent *intent, const struct iicp_json *payload, struct iicp_payload *ret,
-                  struct iicp_refusal *refusal) {
+bool schema_check(const struct iicp_intent *intent, const struct iicp_json *payload,
+                  struct iicp_payload *ret, struct iicp_refusal *refusal) {
         const struct schema *s = schema_of(intent->kind);
         struct iicp_payload p = {.object = *payload};
         struct iicp_json_iter it;
@@ -257,11 +283,13 @@ bool schema_check(const struct iicp_intent *intent, const struct iicp_json *payl
                         continue;
                 if (m && !member_ok(m, &value))
                         return refuse(refusal, m->field);
-                if (json_name_is(&name, "model") && value.type == IICP_JSON_STRING && value.text.n > 0)
+                if (json_name_is(&name, "model") && value.type == IICP_JSON_STRING &&
+                    value.text.n > 0)
                         p.model = value;
                 else if (!m && s->closed && !payload_drops(&name, &value))
                         return refuse(refusal, "payload");
-                else if (s->closed && payload_is_limit(&name) && (fault = payload_take_limit(&name, &value, &p)))
+                else if (s->closed && payload_is_limit(&name) &&
+                         (fault = payload_take_limit(&name, &value, &p)))
                         return refuse(refusal, fault);
         }
         fault = missing(s, intent, payload);

@@ -39,7 +39,8 @@ static void on_answer(void *arg, const struct fetch_answer *a) {
 }
 
 struct reputation_question *directory_ask_reputation(struct directory *d, struct iicp_str node_id,
-                                                     void (*fn)(void *arg, double score), void *arg) {
+                                                     void (*fn)(void *arg, double score),
+                                                     void *arg) {
         struct reputation_question *q;
         char tail[DIRECTORY_NODE_ID_MAX];
 
@@ -51,7 +52,9 @@ struct reputation_question *directory_ask_reputation(struct directory *d, struct
         memcpy(tail, node_id.p, node_id.n);
         tail[node_id.n] = '\0';
         *q = (struct reputation_question){.fn = fn, .arg = arg};
-        q->call = directory_call(d, &(struct directory_request){.route = DIRECTORY_NODE, .tail = tail}, on_answer, q);
+        q->call = directory_call(d,
+                                 &(struct directory_request){.route = DIRECTORY_NODE, .tail = tail},
+                                 on_answer, q);
         if (!q->call) {
                 free(q);
                 return NULL;

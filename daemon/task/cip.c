@@ -23,7 +23,8 @@ static bool within_checks(struct task *t, struct iicp_refusal *refusal) {
 
         if (rate_take(t->corridor->cip_checks, source, CIP_CHECKS_MAX, task_now_ms(t)))
                 return true;
-        *refusal = (struct iicp_refusal){.id = IICP_REFUSE_RATE_LIMITED, .retry_after_ms = RATE_WINDOW_MS};
+        *refusal = (struct iicp_refusal){.id = IICP_REFUSE_RATE_LIMITED,
+                                         .retry_after_ms = RATE_WINDOW_MS};
         return false;
 }
 
@@ -35,7 +36,8 @@ static struct iicp_str coordinator_of(const struct task *t, char out[DIRECTORY_N
 
         if (t->principal.kind == PRINCIPAL_CONSUMER)
                 return iicp_str(t->principal.id);
-        if (origin.type == IICP_JSON_STRING && iicp_json_copy(&origin, out, DIRECTORY_NODE_ID_MAX) == 0 && *out)
+        if (origin.type == IICP_JSON_STRING &&
+            iicp_json_copy(&origin, out, DIRECTORY_NODE_ID_MAX) == 0 && *out)
                 return iicp_str(out);
         return t->env.source_node_id;
 }
@@ -138,7 +140,8 @@ bool cip_enter(struct task *t, struct iicp_refusal *refusal) {
         if (!within_checks(t, refusal))
                 return false;
         if (c->cip_active >= conf->cip_max_concurrent) {
-                *refusal = (struct iicp_refusal){.id = IICP_REFUSE_CIP_CAPACITY, .retry_after_ms = TASK_RETRY_CAPACITY_MS};
+                *refusal = (struct iicp_refusal){.id = IICP_REFUSE_CIP_CAPACITY,
+                                                 .retry_after_ms = TASK_RETRY_CAPACITY_MS};
                 return false;
         }
         c->cip_active++;
@@ -200,10 +203,15 @@ static int write_receipt(const struct task *t, const struct iicp_receipt *r, str
         return out->error;
 }
 
-static int make_receipt(const struct task *t, struct iicp_str result, int64_t tokens, struct iicp_buf *out) {
-        char session[IICP_CIP_SESSION_MAX * 4 + 1] = "", task_id[IICP_TASK_ID_ECHO_MAX + 1] = "", querying[37 * 4] = "";
-        struct iicp_receipt r = {.task_id = task_id, .parent = t->cip.parent, .session = session,
-                                 .querying_node_id = querying, .tokens = tokens > 0 ? (uint64_t) tokens : 0};
+static int make_receipt(const struct task *t, struct iicp_str result, int64_t tokens,
+                        struct iicp_buf *out) {
+        char session[IICP_CIP_SESSION_MAX * 4 + 1] = "", task_id[IICP_TASK_ID_ECHO_MAX + 1] = "",
+                                                querying[37 * 4] = "";
+        struct iicp_receipt r = {.task_id = task_id,
+                                 .parent = t->cip.parent,
+                                 .session = session,
+                                 .querying_node_id = querying,
+                                 .tokens = tokens > 0 ? (uint64_t) tokens : 0};
         struct iicp_json v;
         int status;
 
@@ -212,7 +220,8 @@ static int make_receipt(const struct task *t, struct iicp_str result, int64_t to
         memcpy(task_id, t->env.task_id.p, t->env.task_id.n);
         if (t->env.source_node_id.n > 0)
                 memcpy(querying, t->env.source_node_id.p, t->env.source_node_id.n);
-        if (t->cip.session.type == IICP_JSON_STRING && iicp_json_copy(&t->cip.session, session, sizeof(session)) < 0)
+        if (t->cip.session.type == IICP_JSON_STRING &&
+            iicp_json_copy(&t->cip.session, session, sizeof(session)) < 0)
                 return -EINVAL;
         status = iicp_json_scan(result, NULL, NULL, &v);
         if (status == 0)
@@ -222,13 +231,15 @@ static int make_receipt(const struct task *t, struct iicp_str result, int64_t to
         return status < 0 ? status : write_receipt(t, &r, out);
 }
 
-void cip_receipt(const struct task *t, struct iicp_str result, int64_t tokens, struct iicp_buf *out) {
+void cip_receipt(const struct task *t, struct iicp_str result, int64_t tokens,
+                 struct iicp_buf *out) {
         _cleanup_(iicp_buf_free) struct iicp_buf receipt = {0};
 
         if (!t->cip.sub_task)
                 return;
         iicp_buf_puts(out, ",\"cip_receipt\":");
-        if (state_identity(t->corridor->node->state)->node_hmac_key[0] && make_receipt(t, result, tokens, &receipt) == 0)
+        if (state_identity(t->corridor->node->state)->node_hmac_key[0] &&
+            make_receipt(t, result, tokens, &receipt) == 0)
                 iicp_buf_add_str(out, iicp_buf_str(&receipt));
         else
                 iicp_buf_puts(out, "null");

@@ -134,6 +134,21 @@ static void settling_leaves_nothing_undone(void **state) {
         assert_string_equal(t->text, "wd");
 }
 
+static void done_and_again(void *arg) {
+        struct trace *t = arg;
+
+        add(t, "D");
+        loop_block(t->loop, work, done, t);
+}
+
+static void settling_waits_for_jobs_that_the_end_of_a_job_began(void **state) {
+        struct trace *t = *state;
+
+        loop_block(t->loop, work, done_and_again, t);
+        loop_settle(t->loop);
+        assert_string_equal(t->text, "wDwd");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(run_returns_the_status_of_stop, setup, teardown),
@@ -141,6 +156,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(timers_fire_once_and_can_be_moved, setup, teardown),
                 cmocka_unit_test_setup_teardown(jobs_work_on_the_helper_thread_and_end_on_the_loop, setup, teardown),
                 cmocka_unit_test_setup_teardown(settling_leaves_nothing_undone, setup, teardown),
+                cmocka_unit_test_setup_teardown(settling_waits_for_jobs_that_the_end_of_a_job_began, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
