@@ -434,6 +434,52 @@ def node(node_factory, lab, backend):
     return node_factory(lab=lab, backend=backend)
 
 
+class Driven:
+    """A node, its directory and its backend on driven time (tests/lab/timewarp.py)."""
+
+    def __init__(self, warp, lab, backend, node):
+        self.warp, self.lab, self.backend, self.node = warp, lab, backend, node
+        self.advance = warp.advance
+        for p in (lab, backend, node):
+            warp.watch(p.pid, p.port)
+
+    def until(self, condition, seconds, what):
+        """Lets at most so many simulated seconds go by."""
+        end = self.warp.now() + seconds
+        while not (value := condition()):
+            assert self.warp.now() < end, f"{what}: not within {seconds} s\n{self.node.log_text()[-3000:]}"
+            self.advance(1)
+        return value
+
+    def asked(self, route):
+        return self.lab.get(f"/lab/requests?route={route}").json()["requests"]
+
+    def registered(self):
+        return self.until(lambda: self.asked("heartbeat"), 60, "registered and beating")
+
+
+@pytest.fixture
+def driven(tmp_path, lab_factory, backend_factory, node_factory):
+    """driven(lab=("--personality", "d1"), auth__mode="open", ...) -> Driven"""
+    sys.path.insert(0, str(LAB))
+    import timewarp
+    warps = []
+
+    def make(lab=(), env=None, **keys):
+        warp = timewarp.Warp(tmp_path)
+        if warp.library is None:
+            pytest.skip("no compiler for the preload of driven time")
+        directory = lab_factory("--clock", warp.path, "--no-limits", *lab)
+        backend = backend_factory()
+        node = node_factory(lab=directory, backend=backend, env={**warp.environment(), **(env or {})}, **keys)
+        warps.append(warp)
+        return Driven(warp, directory, backend, node)
+
+    yield make
+    for warp in warps:
+        warp.run_free()
+
+
 @pytest.fixture
 def iicp(tmp_path, run_prefix):
     """iicp("ask", "Hello", env={…}) -> subprocess.CompletedProcess with text"""

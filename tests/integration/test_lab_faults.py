@@ -106,7 +106,7 @@ def test_down_refuses_and_comes_back_with_its_memory(lab_factory):
     lab = lab_factory("--no-probe", "--control")
     control = lab.await_words(r"control http://[^:]*:(\d+)").group(1)
     first = enrol(lab)
-    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{control}/lab/faults", b'{"down_s": 1.5}',
+    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{control}/lab/faults", b'{"down_s": 4}',
                                                   {"Content-Type": "application/json"})).read()
 
     def up():

@@ -115,8 +115,15 @@ class Life:
             p.kill()
 
     def lab_ask(self, path, method="GET", body=None):
-        self.line.request(method, "/lab/" + path, json.dumps(body) if body is not None else None)
-        return json.loads(self.line.getresponse().read())
+        for last in (False, True):
+            try:
+                self.line.request(method, "/lab/" + path, json.dumps(body) if body is not None else None)
+                return json.loads(self.line.getresponse().read())
+            except (OSError, http.client.HTTPException):
+                self.line.close()  # a kept connection may have gone meanwhile
+                if last:
+                    raise
+        raise AssertionError("not reached")
 
     def lab_say(self, path, body):
         return self.lab_ask(path, "POST", body)

@@ -140,7 +140,7 @@ class Request(BaseHTTPRequestHandler):
             if name == "register":
                 directory.watch.register_begins(body, self.connection)
             elif name == "heartbeat":
-                directory.watch.beat_begins(body, self.raw, directory.settings["next_heartbeat_ms"])
+                directory.watch.beat_begins(body, self.raw)
 
     def end(self, directory, name, body, result, lost):
         status, answer, headers = result
@@ -149,7 +149,8 @@ class Request(BaseHTTPRequestHandler):
             if name == "register":
                 directory.watch.register_ends(body, self.connection, 0 if lost else status, wait)
             elif name == "heartbeat":
-                directory.watch.beat_ends(body, self.raw, status, wait, lost)
+                told = answer.get("next_heartbeat_ms") if isinstance(answer, dict) else None
+                directory.watch.beat_ends(body, self.raw, status, wait, told, lost)
 
     def serve(self):
         directory = self.server.directory

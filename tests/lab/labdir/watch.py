@@ -41,6 +41,7 @@ class Life:
         self.good = 0.0            # when the last one was answered well
         self.extra_s = None        # when the last extra beat came
         self.open_beats = 0
+        self.interval_ms = 30000   # that it was told
 
 
 class Watch:
@@ -113,7 +114,7 @@ class Watch:
         elif life.batches.setdefault(batch_id, digest) != digest:
             self.breach("a batch keeps its content", str(batch_id), node_id)
 
-    def beat_begins(self, body, raw, interval_ms):
+    def beat_begins(self, body, raw):
         now, node_id = self.clock.mono(), body.get("node_id")
         life = self.life(node_id)
         self.batch(life, node_id, body)
@@ -125,7 +126,7 @@ class Watch:
         available = body.get("available", True)
         if life.beat:
             when, before, was, answered = life.beat
-            gap, least = now - when, 0.9 * min(60000, max(5000, interval_ms)) / 1000
+            gap, least = now - when, 0.9 * min(60000, max(5000, life.interval_ms)) / 1000
             if life.beat_at:
                 least = min(least, life.beat_at - when)  # told when to come again
             retry = not answered and raw == before
@@ -149,7 +150,7 @@ class Watch:
         return {"batches": len(self.counted), "uncounted": sorted(seen - self.counted.keys()),
                 **{k: sum(c[k] for c in self.counted.values()) for k in ("tasks_success", "tasks_failed")}}
 
-    def beat_ends(self, body, raw, status, wait_s, lost):
+    def beat_ends(self, body, raw, status, wait_s, told_ms, lost):
         life = self.life(body.get("node_id"))
         life.open_beats = max(0, life.open_beats - 1)
         if life.beat and life.beat[1] == raw:
@@ -157,5 +158,7 @@ class Watch:
         now = self.clock.mono()
         if status == 200:
             life.good = now
+            if isinstance(told_ms, int) and not lost:
+                life.interval_ms = told_ms
         # As told, but never longer than 60 s after the last good one.
         life.beat_at = min(now + wait_s, max(now, life.good + 60)) if status == 429 and wait_s else 0.0
