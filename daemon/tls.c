@@ -39,7 +39,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 
         (void) ssl;
         (void) arg;
-        for (unsigned i = 0; i + in[i] < in_n; i += 1u + in[i])
+        for (unsigned i = 0; i < in_n && i + in[i] < in_n; i += 1u + in[i])
                 if (in[i] == sizeof http - 1 && memcmp(in + i + 1, http, sizeof http - 1) == 0) {
                         *out = in + i + 1;
                         *out_n = in[i];
