@@ -12,6 +12,7 @@
 static void IICPD_01_65_IICPD_05_23_pricing_vectors(void **state) {
         json_object *doc = vector_ours("directory/pricing-signature.json"), *hmac = vector_ours("security/hmac-v1.json");
         struct iicp_str key = vector_str(doc, "node_hmac_key");
+        json_object *pricing;
         unsigned m;
         char sig[65];
 
@@ -25,9 +26,9 @@ static void IICPD_01_65_IICPD_05_23_pricing_vectors(void **state) {
                 assert_int_equal(iicp_pricing_sign(key, m, vector_str(c, "pricing_model").p, sig), 0);
                 assert_string_equal(sig, vector_str(c, "declaration_signature").p);
         }
-        doc = vector_get(hmac, "pricing");
-        key = vector_str(doc, "node_hmac_key");
-        vector_each(vector_get(doc, "cases"), c) {
+        pricing = vector_get(hmac, "pricing");
+        key = vector_str(pricing, "node_hmac_key");
+        vector_each(vector_get(pricing, "cases"), c) {
                 assert_int_equal(iicp_multiplier_parse(vector_text(vector_get(c, "multiplier")), &m), 0);
                 assert_int_equal(iicp_pricing_sign(key, m, vector_str(c, "pricing_model").p, sig), 0);
                 assert_string_equal(sig, vector_str(c, "declaration_signature").p);
@@ -36,6 +37,7 @@ static void IICPD_01_65_IICPD_05_23_pricing_vectors(void **state) {
                 assert_int_equal(iicp_hmac_sha256_hex(vector_str(c, "node_hmac_key"), vector_str(c, "challenge"), sig), 0);
                 assert_string_equal(sig, vector_str(c, "challenge_response").p);
         }
+        json_object_put(doc);
         json_object_put(hmac);
 }
 
