@@ -47,3 +47,9 @@ tests_unit_daemon_directory_test_award_SOURCES = tests/unit/daemon/directory/tes
 tests_unit_daemon_directory_test_award_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_directory_test_award_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_directory_test_award_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-credits
+tests_unit_daemon_directory_test_credits_SOURCES = tests/unit/daemon/directory/test-credits.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_credits_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_credits_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_credits_LDADD = $(UNIT_DAEMON_LIBS)
