@@ -54,7 +54,7 @@ unsigned post_reregister(struct call *call, struct iicp_buf *out) {
         if (r == -ESHUTDOWN)
                 call_fault(out, 409, "stopping", "iicpd is starting or stopping", "try again when it runs");
         else if (r == -EOPNOTSUPP)
-                call_fault(out, 409, "not_registering", "this node does not register", "iicpctl status says why");
+                call_fault(out, 409, "not_registering", "this node does not register, or has no model to register", "iicpctl status says why");
         else
                 busy(out);
         call_resume(call, 409, out);

@@ -247,11 +247,14 @@ bool directory_changing(const struct directory *d) {
 }
 
 int directory_reregister(struct directory *d, void (*fn)(void *arg, bool ok), void *arg) {
+        size_t n;
+
         if (fn && d->done_fn)
                 return -EBUSY;
         if (!d->started || d->stopping)
                 return -ESHUTDOWN;
-        if (directory_off(d))
+        backends_models_to_register(d->node->backends, &n);
+        if (directory_off(d) || n == 0)
                 return -EOPNOTSUPP;
         if (fn) {
                 d->done_fn = fn;
@@ -260,6 +263,7 @@ int directory_reregister(struct directory *d, void (*fn)(void *arg, bool ok), vo
         release(d);
         d->left = false;
         d->omit = 0;
+        d->breaker_until_ms = 0; /* whoever asks knows better */
         directory_want(d, "asked for");
         directory_advance(d);
         return 0;

@@ -37,7 +37,7 @@ void directory_reload(struct directory *d);
 /* A new encryption key is on the disk and wants to be published. */
 void directory_key_rotated(struct directory *d);
 /* REGISTER now; fn, if not NULL, gets the verdict. -EBUSY: somebody waits already; -ESHUTDOWN; -EOPNOTSUPP: this
- * node does not register (directory_why). */
+ * node does not register, or no backend names a model (directory_why). */
 int directory_reregister(struct directory *d, void (*fn)(void *arg, bool ok), void *arg);
 /* New node id and encryption key; the reputation is gone. -EPERM: the id is configured; -EBUSY. */
 int directory_identity_reset(struct directory *d, const char *by);

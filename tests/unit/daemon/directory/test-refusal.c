@@ -9,6 +9,7 @@
 #include "util.h"
 #include "world.h"
 
+#include <errno.h>
 #include <iicp/hmac.h>
 #include <stdio.h>
 
@@ -353,6 +354,37 @@ static void IICPD_01_62_a_changed_policy_is_said_and_sent_but_nothing_is_deleted
         assert_false(DIR->policy_sticks);
 }
 
+static unsigned verdicts;
+static bool verdict;
+
+static void on_verdict(void *arg, bool ok) {
+        (void) arg;
+        verdicts++;
+        verdict = ok;
+}
+
+static void who_asks_gets_the_verdict(void **state) {
+        (void) state;
+        verdicts = 0;
+        assert_int_equal(directory_reregister(DIR, on_verdict, NULL), -ESHUTDOWN);
+        start_registered();
+        world->n_models = 0;
+        assert_int_equal(directory_reregister(DIR, on_verdict, NULL), -EOPNOTSUPP);
+        world->n_models = 1;
+        world_run(10000);
+        assert_int_equal(directory_reregister(DIR, on_verdict, NULL), 0);
+        assert_int_equal(directory_reregister(DIR, on_verdict, NULL), -EBUSY);
+        world_answer(reg(), 422, FIELDS("wrong", "region"));
+        assert_true(verdicts == 1 && !verdict);
+        assert_int_equal(directory_reregister(DIR, on_verdict, NULL), 0);
+        world_run(5000);
+        world_accept(TOKEN_B, KEY_B);
+        assert_true(verdicts == 2 && verdict);
+        world->config.directory_register = false;
+        assert_int_equal(directory_reregister(DIR, on_verdict, NULL), -EOPNOTSUPP);
+        assert_int_equal(verdicts, 2);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void) {
@@ -376,6 +408,7 @@ int main(void) {
                 T(IICPD_01_53_never_by_a_timer),
                 T(IICPD_01_57_the_challenge_waits_for_the_new_key),
                 T(IICPD_01_61_the_route_fields_are_always_there),
+                T(who_asks_gets_the_verdict),
                 T(IICPD_01_62_a_changed_policy_is_said_and_sent_but_nothing_is_deleted),
         };
 
