@@ -125,6 +125,8 @@ static void look(void *arg) {
                 save(r);
         else if (t.pending && !t.offered)
                 save(r); /* the last write failed */
+        else if (t.offered && directory_state(r->node->directory) == DIRECTORY_OFF)
+                publish(r); /* the process ended before it was the current one */
         say_overdue(r, &t);
         if (due_s > 0)
                 next_ms = MIN(next_ms, (uint64_t) due_s * 1000);

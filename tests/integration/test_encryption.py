@@ -210,6 +210,22 @@ def test_CX_07_a_node_that_registers_nowhere_rotates_too(demo):
     assert demo.post("/v1/task", encrypted(old)[0]).status == 200
 
 
+def test_IICPD_05_08_a_pending_key_of_a_node_that_registers_nowhere_is_taken_up(node_factory):
+    node = node_factory()
+    assert node.control("/v1/rotate-key", method="POST", body={}).status == 200
+    wait_until(lambda: [k["state"] for k in keyring(node)] == ["current", "retired"], what="the new key")
+    node.stop()
+    # as if it had been killed between the two writes
+    path = node.folder / "state" / "cx" / "keyring.json"
+    ring = json.loads(path.read_text())
+    new, old = ring["keys"]
+    ring["keys"] = [{**old, "state": "current", "retired_at": None}, {**new, "state": "pending"}]
+    path.write_text(json.dumps(ring))
+    again = node_factory(config={"node.state_dir": node.folder / "state"})
+    wait_until(lambda: again.status()["encryption"]["key_id"] == new["cx_public_key"]["key_id"], what="the pending key",
+               process=again.popen)
+
+
 # ---- the sealed state ----
 
 
