@@ -283,7 +283,7 @@ static void ask_registry(struct directory *d) {
                         on_registry, d);
 }
 
-void recovery_check(struct directory *d) {
+static void check(struct directory *d) {
         struct recovery *r = &d->recovery;
 
         if (r->checking || !active(d))
@@ -298,7 +298,7 @@ void recovery_check(struct directory *d) {
 }
 
 static void minute_over(void *arg) {
-        recovery_check(arg);
+        check(arg);
 }
 
 /* ---- occasions ---- */
@@ -318,7 +318,7 @@ void recovery_beat(struct directory *d) {
         struct recovery *r = &d->recovery;
 
         if (++r->beats >= d->node->config->recovery_every)
-                recovery_check(d);
+                check(d);
         else
                 recovery_reconsider(d);
 }

@@ -46,8 +46,6 @@ void recovery_beat(struct directory *d);
 void recovery_registered(struct directory *d);
 /* Something that is known without asking has changed: decides again, acts not. */
 void recovery_reconsider(struct directory *d);
-/* The route was lost, found or changed: a check now. */
-void recovery_check(struct directory *d);
 /* Worth showing: there is something to recover. */
 bool recovery_shown(const struct directory *d);
 /* One guidance word for the directory, NULL = none. */

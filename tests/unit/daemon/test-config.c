@@ -69,6 +69,36 @@ static void an_empty_value_is_the_default(void **state) {
         unload(&l);
 }
 
+/* Of the recovery names a malformed value is only told. [04 section 16] */
+static void IICPD_01_94_malformed_recovery_environment_is_a_warning(void **state) {
+        char *const bad[] = {(char *) "IICP_RECOVERY_GRACE_CHECKS=0", (char *) "IICP_RECOVERY_CHECK_EVERY_HEARTBEATS=often",
+                             (char *) "IICP_SUPERVISED=maybe", (char *) "IICP_RECOVERY_SUPERVISED_EXIT=2", NULL};
+        char *const good[] = {(char *) "IICP_RECOVERY_GRACE_CHECKS=7", (char *) "IICP_RECOVERY_CHECK_EVERY_HEARTBEATS=1",
+                              (char *) "IICP_SUPERVISED=1", (char *) "IICP_RECOVERY_SUPERVISED_EXIT=off", NULL};
+        struct loaded l = load_full("", bad, NULL, false, false);
+
+        (void) state;
+        assert_non_null(l.c);
+        assert_int_equal(l.p.n_errors, 0);
+        assert_int_equal(l.p.n_warnings, 4);
+        assert_int_equal(l.c->recovery_grace, 3);
+        assert_int_equal(l.c->recovery_every, 2);
+        assert_int_equal(l.c->recovery_supervised, SUPERVISED_AUTO);
+        assert_true(l.c->recovery_restart);
+        unload(&l);
+        l = load_full("", good, NULL, false, false);
+        assert_non_null(l.c);
+        assert_int_equal(l.p.n_warnings, 0);
+        assert_int_equal(l.c->recovery_grace, 7);
+        assert_int_equal(l.c->recovery_every, 1);
+        assert_int_equal(l.c->recovery_supervised, SUPERVISED_YES);
+        assert_false(l.c->recovery_restart);
+        unload(&l);
+        l = load_full("[recovery]\ngrace = 0\n", NULL, NULL, false, false);
+        assert_null(l.c); /* in the file it is an error */
+        unload(&l);
+}
+
 static void IICPD_04_44_command_line_environment_file_default(void **state) {
         char *env[] = {"IICP_MAX_CONCURRENT=5", "IICP_PORT=9500", "IICP_REGION=", NULL};
         char *options[] = {"limits.max_concurrent=6", "backend.gpu.type=demo", "directory.register=no", NULL};
@@ -254,6 +284,7 @@ int main(void) {
                 cmocka_unit_test(no_key_is_needed),
                 cmocka_unit_test(values_of_all_kinds_are_read),
                 cmocka_unit_test(an_empty_value_is_the_default),
+                cmocka_unit_test(IICPD_01_94_malformed_recovery_environment_is_a_warning),
                 cmocka_unit_test(IICPD_04_44_command_line_environment_file_default),
                 cmocka_unit_test(IICPD_04_44_sdk_spelling),
                 cmocka_unit_test(IICPD_04_44_all_names_of_the_table),
