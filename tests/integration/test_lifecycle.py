@@ -855,3 +855,28 @@ def test_ask_interrupted_cancels_at_the_node(mesh, backend, lab, tmp_path):
     assert running.returncode == 130 and rest.replace("word ", "") == "\n"
     wait_until(lambda: told(backend)["cancelled"] == 1, what="end of the backend call")
     assert node.metric("iicp_lifecycle_tasks") == 1 and node.get("/iicp/health").json()["active_jobs"] == 0
+
+
+def test_IICPD_02_79_events_behind_tls(node_factory, backend, tokens, tmp_path):
+    """The stream leaves the HTTP library; the connection that it goes on with is the encrypted one."""
+    pytest.importorskip("cryptography")
+    from test_tls import certificate, context
+    folder = tmp_path / "tls"
+    folder.mkdir(mode=0o700)
+    cert, key = certificate(folder)
+    node = node_factory(backend=backend, ready=False, listen__tls_cert=f"file:{cert}", listen__tls_key=f"file:{key}",
+                        auth__caller_tokens=f"file:{tokens}")
+    wait_until(lambda: node._quiet(lambda: node.control("/v1/status").status == 200), what="start", process=node.popen)
+    models_known(node)
+    stream(backend, [*[delta(f"w{i} ") for i in range(20)], FINISH, "[DONE]"], piece_ms=10)
+    c = http.client.HTTPSConnection(node.host, node.port, timeout=20, context=context())
+    body = envelope()
+    c.request("POST", "/v1/tasks", json.dumps(body), {"Content-Type": "application/json", **who("alice")})
+    answer = c.getresponse()
+    assert answer.status == 202 and answer.read()
+    c.request("GET", f"/v1/tasks/{body['task_id']}/events?follow=1", headers=who("alice"))
+    seen = [json.loads(line) for line in c.getresponse().read().splitlines()]
+    dense(seen)
+    assert text_of(seen) == "".join(f"w{i} " for i in range(20))
+    c.close()
+    wait_until(lambda: node.status()["route"]["connections"] == 0, what="the end is seen")
