@@ -142,8 +142,12 @@ static bool ends(struct iicp_str *s, const char *tail) {
 
 /* What follows /v1/tasks/. */
 static enum http_resource of_task(struct http_target *t, struct iicp_str rest) {
-        enum http_resource r = ends(&rest, "/events") ? HTTP_EVENTS : ends(&rest, "/cancel") ? HTTP_CANCEL : HTTP_RECORD;
+        enum http_resource r = HTTP_RECORD;
 
+        if (ends(&rest, "/events"))
+                r = HTTP_EVENTS;
+        else if (ends(&rest, "/cancel"))
+                r = HTTP_CANCEL;
         if (rest.n == 0 || memchr(rest.p, '/', rest.n) || !decode(rest, t->id))
                 return HTTP_UNKNOWN;
         return r;

@@ -56,6 +56,7 @@ static struct {
 static const char *const never_repeats[] = {
         "serve_start", "ready", "start_failed", "config_reloaded", "config_rejected", "config_problem",
         "control_action", "drain_start", "drain_done", "stop_start", "stop_done", "state_locked",
+        "lifecycle_audit",
 };
 
 static const char *level_name(enum log_level l) {

@@ -167,7 +167,8 @@ static void audit(const struct principal *who, const struct lifecycle_task *r, e
         principal_owner(who, owner);
         digest_text(iicp_str(r->task_id), task);
         digest_text((struct iicp_str){(const char *) owner, sizeof(owner)}, by);
-        log_notice("lifecycle_audit", "%s of task sha256:%s, which is somebody else's, was allowed to the operator sha256:%s",
+        log_notice("lifecycle_audit", "%s of task sha256:%s, which is somebody else's, was allowed to the "
+                                      "operator sha256:%s",
                    operations[what].name, task, by);
 }
 

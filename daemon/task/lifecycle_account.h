@@ -7,7 +7,14 @@
 
 #include <stdbool.h>
 
-enum account_operation { ACCOUNT_SUBMIT, ACCOUNT_STATUS, ACCOUNT_OBSERVE, ACCOUNT_RESUME, ACCOUNT_CANCEL, ACCOUNT_TERMINAL };
+enum account_operation {
+        ACCOUNT_SUBMIT,
+        ACCOUNT_STATUS,
+        ACCOUNT_OBSERVE,
+        ACCOUNT_RESUME,
+        ACCOUNT_CANCEL,
+        ACCOUNT_TERMINAL,
+};
 enum account_binding { ACCOUNT_FRESH, ACCOUNT_SAME, ACCOUNT_CONFLICT };
 enum account_delivery { ACCOUNT_NOTHING, ACCOUNT_PARTIAL, ACCOUNT_COMPLETE };
 

@@ -162,9 +162,10 @@ static void end(struct task *t, enum iicp_lifecycle_state state, const struct li
 
 /* The codes of the stream stand for themselves. [02 section 10.8] */
 static const char *error_code(const struct iicp_refusal *refusal) {
-        if (refusal->id == IICP_REFUSE_BACKEND && refusal->reason &&
-            (strcmp(refusal->reason, "stream_incomplete") == 0 || strcmp(refusal->reason, "invalid_backend_stream") == 0))
-                return refusal->reason;
+        const char *reason = refusal->id == IICP_REFUSE_BACKEND ? refusal->reason : NULL;
+
+        if (reason && (strcmp(reason, "stream_incomplete") == 0 || strcmp(reason, "invalid_backend_stream") == 0))
+                return reason;
         return iicp_refusal_info(refusal->id)->code;
 }
 

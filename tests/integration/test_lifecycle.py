@@ -299,6 +299,8 @@ def test_LIFECYCLE_AUTH_10_LIFECYCLE_IDENTITY_09_LIFECYCLE_IDENTITY_10_LIFECYCLE
     task = submit(node)
     answer = node.post(f"/v1/tasks/{task}/cancel", {}, who(own))
     assert answer.status == 200 and answer.json()["state"] == "cancelled"
+    assert node.post(f"/v1/tasks/{task}/cancel", {}, who(own)).json()["cancellation"] == "already_terminal"
+    wait_until(lambda: node.log_text().count("lifecycle_audit") == 2, what="a line for each")
     line = node.await_log(r"[^\n]*lifecycle_audit[^\n]*").group(0)
     assert re.search(r"cancel of task sha256:[0-9a-f]{16}.*operator sha256:[0-9a-f]{16}", line)
     assert task not in line and "alice" not in line and own not in line
