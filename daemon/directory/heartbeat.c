@@ -14,6 +14,7 @@
 #define FIRST_MAX_MS 5000.0
 #define REPEAT_MS 100.0
 #define FORBIDDEN_MAX 3u
+#define PREPARE_MS 2000u /* for counts to get to the disk */
 
 static void send_now(void *arg);
 
@@ -259,15 +260,17 @@ static void prepared(struct directory *d) {
                 schedule(d, BEAT_INTERVAL_MIN_MS);
 }
 
-/* New counts go to the disk first. */
+/* New counts go to the disk first; a disk that takes too long does not keep the beat. */
 static bool send_beat(struct directory *d, uint64_t timeout_ms) {
         timer_clear(&d->beat.repeat);
         d->beat.repeated = false;
         d->beat.timeout_ms = timeout_ms;
         d->beat.progress_ms = directory_now(d);
         d->beat.preparing = true;
-        if (batch_save(d, prepared))
+        if (batch_save(d, prepared)) {
+                schedule(d, PREPARE_MS);
                 return true;
+        }
         d->beat.preparing = false;
         return compose_and_send(d);
 }
@@ -279,6 +282,10 @@ bool heartbeat_busy(const struct directory *d) {
 static void send_now(void *arg) {
         struct directory *d = arg;
 
+        if (d->beat.preparing && !d->stopping) {
+                prepared(d);
+                return;
+        }
         if (!d->registered || d->stopping || heartbeat_busy(d) || timer_armed(&d->beat.repeat))
                 return;
         /* A registration changes the token under a heartbeat: it goes first. */

@@ -268,13 +268,36 @@ static void REP_09_on_the_disk_before_it_is_sent(void **state) {
         tasks(4, 0, 5);
         world->hold_saves = true;
         calls = world->n_calls;
-        world_run(60000);
+        while (!DIR->beat.preparing)
+                world_run(100);
+        world_run(1800);
         assert_int_equal(world->n_calls, calls); /* not sent yet */
         world->hold_saves = false;
         world_saved();
         read_file(&b);
         assert_int_equal(b.success, 4);
         assert_string_equal(id_of(world_call("POST", "/v1/heartbeat")), b.id);
+}
+
+/* A disk that hangs costs the counts their turn, not the node its place. */
+static void DIR_HB_04_a_slow_disk_does_not_keep_the_beat(void **state) {
+        struct fetch *f;
+
+        (void) state;
+        start();
+        answer_with(next(), NULL);
+        tasks(4, 0, 5);
+        world->hold_saves = true;
+        while (!DIR->beat.preparing)
+                world_run(100);
+        world_run(2000);
+        f = world_call("POST", "/v1/heartbeat");
+        assert_string_equal(id_of(f), "");
+        world->hold_saves = false;
+        world_saved(); /* late: nothing is sent twice */
+        answer_with(f, NULL);
+        f = next();
+        assert_int_equal(number(f, "tasks_success"), 4);
 }
 
 static void REP_09_what_cannot_be_written_is_not_sent(void **state) {
@@ -450,6 +473,7 @@ int main(void) {
                 T(IICPD_01_57_batch_and_challenge_over_a_registration),
                 T(IICPD_01_57_the_challenge_is_on_the_disk_when_received),
                 T(REP_09_on_the_disk_before_it_is_sent),
+                T(DIR_HB_04_a_slow_disk_does_not_keep_the_beat),
                 T(REP_09_what_cannot_be_written_is_not_sent),
                 T(REP_09_the_same_batch_after_a_restart),
                 T(REP_09_the_last_beat_settles_too),
