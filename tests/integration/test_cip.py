@@ -71,7 +71,7 @@ def canonical(value):
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def test_CIP_TC9C_RUST_CIP_CR1_ADAPTER_CIP_04_IICPD_02_87_the_receipt_is_signed(worker, lab):
+def test_CIP_TC9C_RUST_CIP_CR1_ADAPTER_CIP_04_CIP_04_RUST_IICPD_02_87_the_receipt_is_signed(worker, lab):
     querying = str(uuid.uuid4())
     body = worker.post("/v1/task", sub_task(source_node_id=querying)).json()
     receipt = body["cip_receipt"]
@@ -130,6 +130,26 @@ def test_CIP_A1_GATE_06_worker_slots_are_their_own_and_never_wait(node_factory, 
     thread.join()
     assert first[0].status == 200
     assert node.post("/v1/task", sub_task()).status == 200
+
+
+def test_CIP_W01_GATE_CIP_02_a_node_never_fans_out(worker, backend):
+    backend.post("/_forget", {})
+    three = {"cip": {"policy": "majority_vote", "replicas": 3}}
+    assert worker.post("/v1/task", task(constraints=three)).status == 200
+    assert len([r for r in backend.get("/_requests").json()["requests"] if r["method"] == "POST"]) == 1
+
+
+def test_IICPD_02_85_checks_of_a_source_are_limited(node_factory, backend):
+    node = with_models(node_factory(backend=backend, cip__enabled="yes", cip__worker="yes",
+                                    listen__trusted_proxies="127.0.0.1"))
+    source, other = {"X-Forwarded-For": "192.0.2.7"}, {"X-Forwarded-For": "192.0.2.8"}
+    for _ in range(100):
+        assert node.post("/v1/task", sub_task(), headers=source).status == 200
+    answer = node.post("/v1/task", sub_task(), headers=source)
+    refused(answer, 429, "rate_limited", iicp_code="IICP-E023")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert node.post("/v1/task", task(), headers=source).status == 200
+    assert node.post("/v1/task", sub_task(), headers=other).status == 200
 
 
 def test_IICPD_02_84_time_is_capped(node_factory, backend):
