@@ -340,11 +340,13 @@ void directory_hurry(struct directory *d) {
                 schedule(d, since >= BEAT_SPACING_MS ? 0 : BEAT_SPACING_MS - since);
 }
 
-/* A window of availability opens and closes without anybody's call. */
+/* A window of availability opens and closes without anybody's call. A gap in which we sent is the
+ * directory's: the cadence goes on through it. */
 void directory_tick(struct directory *d) {
         if (!d->started || d->stopping)
                 return;
-        if (heartbeat_gap(d) && !d->beat.owed)
+        if (heartbeat_gap(d) && !d->beat.owed &&
+            clock_boot_ms(d->node->clock) - d->beat.sent_boot_ms > SILENCE_MS)
                 directory_hurry(d);
         heartbeat_poke(d);
 }

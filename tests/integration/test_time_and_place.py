@@ -78,6 +78,16 @@ def test_a_stopped_process_wakes_like_a_machine(driven):
     assert len(w.asked("register")) == 1 and violations(w) == []
 
 
+@pytest.mark.parametrize("fault", ["all-500", "beat-502-html", "beat-403"])
+def test_a_directory_that_refuses_for_minutes_gets_no_more_heartbeats(driven, fault):
+    w = driven()
+    w.registered()
+    w.lab.post("/lab/faults", {"name": fault, "for_s": 260})
+    w.advance(400)
+    assert violations(w) == []
+    assert w.lab.get("/lab/nodes").json()["nodes"][0]["visible"]
+
+
 @pytest.mark.real
 def test_an_hour_without_a_directory_stops_no_task(driven):
     w = driven(lab=("--control",), log__level="debug")
