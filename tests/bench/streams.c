@@ -275,9 +275,10 @@ static void take_line(struct connection *c, char *line, uint64_t now) {
         }
 }
 
-static void load_readable(int fd, uint64_t now) {
+static void load_readable(int fd) {
         struct connection *c = &all[fd];
         ssize_t n = recv(fd, c->buf + c->n, sizeof c->buf - 1 - c->n, MSG_DONTWAIT);
+        uint64_t now = now_us();
         char *line = c->buf, *end;
 
         if (n <= 0) {
@@ -311,13 +312,12 @@ static int load(bool task, unsigned streams, unsigned words) {
         begun_us = now_us();
         while (n_ended < streams) {
                 int n = epoll_wait(epoll, events, 256, STALLED_MS);
-                uint64_t now = now_us();
 
                 if (n == 0)
                         break;
                 for (int i = 0; i < n; i++)
                         if (all[events[i].data.fd].open)
-                                load_readable(events[i].data.fd, now);
+                                load_readable(events[i].data.fd);
         }
         lost -= n_words;
         qsort(samples, n_samples, sizeof *samples, by_size);
