@@ -7,7 +7,7 @@ daemon_libiicpd_la_SOURCES = \
 daemon_libiicpd_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/daemon
 daemon_libiicpd_la_CFLAGS = $(AM_CFLAGS) $(MHD_CFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS) $(EVENT_CFLAGS) \
 	$(INIH_CFLAGS) $(SYSTEMD_CFLAGS) $(OPENSSL_CFLAGS)
-daemon_libiicpd_la_LIBADD = lib/libiicp-all.la $(MHD_LIBS) $(JSON_LIBS) $(EVENT_LIBS) \
+daemon_libiicpd_la_LIBADD = lib/libiicp-all.la $(MHD_LIBS) $(JSON_LIBS) $(EVENT_LIBS) $(UPNP_LIBS) $(NATPMP_LIBS) \
 	$(INIH_LIBS) $(OPENSSL_LIBS)
 
 sbin_PROGRAMS += daemon/iicpd

@@ -27,20 +27,27 @@ struct job_queue {
         struct job *first, **last;
 };
 
+/* One thread that may block; jobs of one wait for nothing of another. */
+struct helper {
+        struct loop *loop;
+        bool started;
+        pthread_t thread;
+        pthread_cond_t more;
+        struct job_queue todo;
+};
+
 struct loop {
         struct event_base *base;
         int status;
         /* calls of loop_defer, run by an event that is made active when the first one comes */
         struct call *calls, **calls_last;
         struct event *defer;
-        /* helper thread; made with the first job */
-        bool have_thread;
-        pthread_t thread;
-        int wake_fd; /* eventfd: the thread tells the loop that there are results */
+        /* helper threads; made with the first job of each */
+        int wake_fd; /* eventfd: a thread tells the loop that there are results */
         struct event *wake;
         pthread_mutex_t lock; /* protects what follows, held for a few lines only */
-        pthread_cond_t more;
-        struct job_queue todo, finished;
+        struct helper helpers[LOOP_HELPERS_];
+        struct job_queue finished;
         bool quit;
 };
 
@@ -99,16 +106,17 @@ static void on_wake(evutil_socket_t fd, short what, void *arg) {
 }
 
 static void *thread_main(void *arg) {
-        struct loop *l = arg;
+        struct helper *h = arg;
+        struct loop *l = h->loop;
 
         pthread_mutex_lock(&l->lock);
         for (;;) {
-                struct job *j = queue_get(&l->todo);
+                struct job *j = queue_get(&h->todo);
 
                 if (!j) {
                         if (l->quit)
                                 break;
-                        pthread_cond_wait(&l->more, &l->lock);
+                        pthread_cond_wait(&h->more, &l->lock);
                         continue;
                 }
                 pthread_mutex_unlock(&l->lock);
@@ -132,10 +140,15 @@ struct loop *loop_new(void) {
                 return NULL;
         l->wake_fd = -1;
         l->calls_last = &l->calls;
-        l->todo.last = &l->todo.first;
         l->finished.last = &l->finished.first;
         pthread_mutex_init(&l->lock, NULL);
-        pthread_cond_init(&l->more, NULL);
+        for (size_t i = 0; i < LOOP_HELPERS_; i++) {
+                struct helper *h = &l->helpers[i];
+
+                h->loop = l;
+                h->todo.last = &h->todo.first;
+                pthread_cond_init(&h->more, NULL);
+        }
         cfg = event_config_new();
         if (cfg) {
                 /* One thread uses the base; precise timers matter for queue waits of few ms. */
@@ -155,22 +168,34 @@ struct loop *loop_new(void) {
         return l;
 }
 
-static void thread_join(struct loop *l) {
-        if (!l->have_thread)
+static void helper_join(struct helper *h) {
+        if (!h->started)
                 return;
-        pthread_mutex_lock(&l->lock);
-        l->quit = true;
-        pthread_cond_signal(&l->more);
-        pthread_mutex_unlock(&l->lock);
-        pthread_join(l->thread, NULL);
-        l->have_thread = false;
+        pthread_mutex_lock(&h->loop->lock);
+        h->loop->quit = true;
+        pthread_cond_signal(&h->more);
+        pthread_mutex_unlock(&h->loop->lock);
+        pthread_join(h->thread, NULL);
+        h->started = false;
+}
+
+static bool any_started(const struct loop *l) {
+        for (size_t i = 0; i < LOOP_HELPERS_; i++)
+                if (l->helpers[i].started)
+                        return true;
+        return false;
+}
+
+static void helpers_join(struct loop *l) {
+        for (size_t i = 0; i < LOOP_HELPERS_; i++)
+                helper_join(&l->helpers[i]);
 }
 
 void loop_settle(struct loop *l) {
         /* A state file must not stay unwritten. The end of a job may begin another one, and calls may
          * defer calls, but not for ever. */
-        for (int round = 0; (l->have_thread || l->calls) && round < 16; round++) {
-                thread_join(l);
+        for (int round = 0; (any_started(l) || l->calls) && round < 16; round++) {
+                helpers_join(l);
                 on_wake(l->wake_fd, EV_READ, l);
                 on_defer(-1, 0, l);
         }
@@ -179,7 +204,7 @@ void loop_settle(struct loop *l) {
 struct loop *loop_free(struct loop *l) {
         if (!l)
                 return NULL;
-        thread_join(l);
+        helpers_join(l);
         for (struct job *j; (j = queue_get(&l->finished));)
                 free(j);
         while (l->calls) {
@@ -196,7 +221,8 @@ struct loop *loop_free(struct loop *l) {
                 close(l->wake_fd);
         if (l->base)
                 event_base_free(l->base);
-        pthread_cond_destroy(&l->more);
+        for (size_t i = 0; i < LOOP_HELPERS_; i++)
+                pthread_cond_destroy(&l->helpers[i].more);
         pthread_mutex_destroy(&l->lock);
         free(l);
         return NULL;
@@ -262,34 +288,39 @@ void loop_defer(struct loop *l, void (*fn)(void *arg), void *arg) {
         l->calls_last = &c->next;
 }
 
-static int thread_start(struct loop *l) {
+static int helper_start(struct helper *h) {
         sigset_t all, old;
         int r;
 
         /* Signals belong to the loop. */
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = pthread_create(&l->thread, NULL, thread_main, l);
+        r = pthread_create(&h->thread, NULL, thread_main, h);
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         if (r)
                 return -r;
-        l->have_thread = true;
+        h->started = true;
         return 0;
 }
 
-int loop_block(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg) {
+int loop_block_on(struct loop *l, enum loop_helper helper, void (*work)(void *arg), void (*done)(void *arg), void *arg) {
+        struct helper *h = &l->helpers[helper];
         struct job *j;
         int r;
 
-        if (!l->have_thread && (r = thread_start(l)) < 0)
+        if (!h->started && (r = helper_start(h)) < 0)
                 return r;
         j = malloc(sizeof *j);
         if (!j)
                 return -ENOMEM;
         *j = (struct job){.work = work, .done = done, .arg = arg};
         pthread_mutex_lock(&l->lock);
-        queue_put(&l->todo, j);
-        pthread_cond_signal(&l->more);
+        queue_put(&h->todo, j);
+        pthread_cond_signal(&h->more);
         pthread_mutex_unlock(&l->lock);
         return 0;
+}
+
+int loop_block(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg) {
+        return loop_block_on(l, LOOP_FILES, work, done, arg);
 }

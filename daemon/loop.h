@@ -2,7 +2,7 @@
 #ifndef IICPD_LOOP_H
 #define IICPD_LOOP_H
 
-/* The one serving thread: a libevent base, and a helper thread for what can only block. */
+/* The one serving thread: a libevent base, and helper threads for what can only block. */
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -33,12 +33,16 @@ bool timer_armed(const struct timer *t);
 /* Runs fn once, from the loop, after the current callback has returned. */
 void loop_defer(struct loop *l, void (*fn)(void *arg), void *arg);
 
-/* A job for the helper thread: work() runs there and shares nothing but *arg; done() runs on the
- * loop afterwards. Jobs run in order. -ENOMEM. */
+/* The helper threads: state files must not wait until a router answers. */
+enum loop_helper { LOOP_FILES, LOOP_ROUTERS, LOOP_HELPERS_ };
+
+/* A job for a helper thread: work() runs there and shares nothing but *arg; done() runs on the loop
+ * afterwards. Jobs of one helper run in order. -ENOMEM. loop_block: for LOOP_FILES. */
 int loop_block(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg);
+int loop_block_on(struct loop *l, enum loop_helper helper, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 
 /* At the end of the process, while the owners of jobs and deferred calls still live: waits for the
- * helper thread, runs what is outstanding. loop_free drops what comes after it. */
+ * helper threads, runs what is outstanding. loop_free drops what comes after it. */
 void loop_settle(struct loop *l);
 
 #endif

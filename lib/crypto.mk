@@ -7,6 +7,7 @@ lib_libiicp_all_la_SOURCES += \
 	lib/cx_provider.c \
 	lib/directory.c \
 	lib/directory_error.c \
+	lib/address.c \
 	lib/directory_read.c \
 	lib/endpoint.c \
 	lib/hmac.c \

@@ -3,6 +3,8 @@
 
 #include "util.h"
 
+#include <iicp/address.h>
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -178,14 +180,6 @@ static const struct net6 refused6[] = {
         {{0xff}, 8},
 };
 
-/* Not public, though somebody may answer there: never registered. [04 section 9] */
-static const struct net6 unregistrable6[] = {
-        {{0x20, 0x01, 0x00, 0x00}, 32},             /* Teredo */
-        {{0x20, 0x01, 0x00, 0x02, 0x00, 0x00}, 48}, /* benchmarking */
-        {{0x20, 0x01, 0x00, 0x10}, 28},             /* ORCHID */
-        {{0x3f, 0xff, 0x00}, 20},                   /* documentation */
-};
-
 static bool in_net6(const uint8_t a[16], const struct net6 *n) {
         unsigned whole = n->bits / 8, rest = n->bits % 8;
 
@@ -194,7 +188,7 @@ static bool in_net6(const uint8_t a[16], const struct net6 *n) {
         return rest == 0 || (a[whole] >> (8 - rest)) == (n->base[whole] >> (8 - rest));
 }
 
-static bool allowed4(uint32_t a) {
+static bool dialled4(uint32_t a) {
         for (size_t i = 0; i < ARRAY_SIZE(refused4); i++)
                 if ((a ^ refused4[i].base) >> (32 - refused4[i].bits) == 0)
                         return false;
@@ -205,37 +199,35 @@ static uint32_t read4(const uint8_t *p) {
         return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
 }
 
-static bool allowed6(const uint8_t a[16], enum iicp_endpoint_use use) {
+/* A NAT64 resolver must keep working when we dial. */
+static bool dialled6(const uint8_t a[16]) {
         static const uint8_t zero[12], nat64[12] = {0, 0x64, 0xff, 0x9b};
         static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-        /* A NAT64 resolver must keep working when we dial; as an address of our own the embedding
-         * forms say nothing about who can reach us. */
         if (memcmp(a, mapped, 12) == 0 || memcmp(a, nat64, 12) == 0)
-                return use == IICP_ENDPOINT_DIAL && allowed4(read4(a + 12));
+                return dialled4(read4(a + 12));
         if (a[0] == 0x20 && a[1] == 0x02)
-                return use == IICP_ENDPOINT_DIAL && allowed4(read4(a + 2));
+                return dialled4(read4(a + 2));
         if (memcmp(a, zero, 12) == 0)
                 return false;
         for (size_t i = 0; i < ARRAY_SIZE(refused6); i++)
                 if (in_net6(a, &refused6[i]))
                         return false;
-        for (size_t i = 0; use == IICP_ENDPOINT_REGISTER && i < ARRAY_SIZE(unregistrable6); i++)
-                if (in_net6(a, &unregistrable6[i]))
-                        return false;
         return true;
 }
 
 int iicp_endpoint_addr_allowed(const struct sockaddr *addr, enum iicp_endpoint_use use) {
+        if (use == IICP_ENDPOINT_REGISTER)
+                return iicp_addr_class(addr) == IICP_ADDR_PUBLIC ? 0 : -EACCES;
         if (addr->sa_family == AF_INET) {
                 const struct sockaddr_in *in = (const struct sockaddr_in *) (const void *) addr;
 
-                return allowed4(ntohl(in->sin_addr.s_addr)) ? 0 : -EACCES;
+                return dialled4(ntohl(in->sin_addr.s_addr)) ? 0 : -EACCES;
         }
         if (addr->sa_family == AF_INET6) {
                 const struct sockaddr_in6 *in = (const struct sockaddr_in6 *) (const void *) addr;
 
-                return allowed6(in->sin6_addr.s6_addr, use) ? 0 : -EACCES;
+                return dialled6(in->sin6_addr.s6_addr) ? 0 : -EACCES;
         }
         return -EACCES;
 }
@@ -256,27 +248,11 @@ bool iicp_addr_is_loopback(const struct sockaddr *addr) {
 
 /* ---- hosts ---- */
 
-static bool literal(const char *host, struct sockaddr_storage *ret) {
-        struct sockaddr_in *v4 = (struct sockaddr_in *) (void *) ret;
-        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *) (void *) ret;
-
-        memset(ret, 0, sizeof(*ret));
-        if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
-                v4->sin_family = AF_INET;
-                return true;
-        }
-        memset(ret, 0, sizeof(*ret));
-        if (inet_pton(AF_INET6, host, &v6->sin6_addr) != 1)
-                return false;
-        v6->sin6_family = AF_INET6;
-        return true;
-}
-
 bool iicp_host_is_loopback(const char *host) {
         struct sockaddr_storage addr;
 
         return strcasecmp(host, "localhost") == 0 ||
-               (literal(host, &addr) && iicp_addr_is_loopback((const struct sockaddr *) &addr));
+               (iicp_addr_parse(host, &addr) && iicp_addr_is_loopback((const struct sockaddr *) &addr));
 }
 
 static bool has_suffix(const char *host, const char *suffix) {
@@ -290,7 +266,7 @@ int iicp_endpoint_host_allowed(const struct iicp_url *url, enum iicp_endpoint_us
         static const char *const more[] = {".example", ".home.arpa"};
         struct sockaddr_storage addr;
 
-        if (literal(url->host, &addr))
+        if (iicp_addr_parse(url->host, &addr))
                 return iicp_endpoint_addr_allowed((const struct sockaddr *) &addr, use);
         if (!strchr(url->host, '.'))
                 return -EACCES;

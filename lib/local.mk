@@ -9,6 +9,7 @@ iicpinclude_HEADERS = \
 	lib/iicp/codec.h \
 	lib/iicp/cx.h \
 	lib/iicp/directory.h \
+	lib/iicp/address.h \
 	lib/iicp/directory_read.h \
 	lib/iicp/endpoint.h \
 	lib/iicp/envelope.h \

@@ -41,6 +41,7 @@ static const struct route routes[] = {
         [DIRECTORY_DISCOVER] = {"GET", "/v1/discover", false, true, READ, 5000, LIST_ANSWER_MAX},
         [DIRECTORY_REGISTRY_NODE] = {"GET", "/v1/registry/nodes/", false, true, READ, 5000, LIST_ANSWER_MAX},
         [DIRECTORY_STATS] = {"GET", "/v1/stats", false, true, READ, 5000, LIST_ANSWER_MAX},
+        [DIRECTORY_PROBE] = {"GET", "/v1/probe", false, true, READ, 8000, ANSWER_MAX},
 };
 
 struct directory_call {
@@ -296,4 +297,23 @@ const char *directory_failure_reason(const struct fetch_answer *a) {
         default:
                 return "connect";
         }
+}
+
+/* ---- the one call that another room makes ---- */
+
+struct directory_call *directory_probe(struct directory *d, const char *host, unsigned port, fetch_done_fn fn, void *arg) {
+        char tail[800], escaped[768];
+        struct directory_request r = {.route = DIRECTORY_PROBE, .tail = tail};
+        size_t n = 0;
+
+        /* A name or an address: of what may stand in one only the colon has to be escaped. */
+        for (const char *p = host; *p && n + 4 < sizeof escaped; p++)
+                n += (size_t) snprintf(escaped + n, sizeof escaped - n, *p == ':' ? "%%3A" : "%c", *p);
+        escaped[n] = '\0';
+        snprintf(tail, sizeof tail, "?host=%s&port=%u", escaped, port);
+        return directory_call(d, &r, fn, arg);
+}
+
+struct directory_call *directory_probe_cancel(struct directory_call *c) {
+        return directory_call_cancel(c);
 }

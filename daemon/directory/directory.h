@@ -64,6 +64,14 @@ struct reputation_question *directory_ask_reputation(struct directory *d, struct
                                                      void (*fn)(void *arg, double score), void *arg);
 void directory_ask_cancel(struct reputation_question *q);
 
+/* Asks whether host and port can be reached from where the directory is (GET /v1/probe). fn comes
+ * once, never from inside, unless cancelled. NULL: it cannot be asked now. [01 section 5.12] */
+struct directory_call;
+struct fetch_answer;
+struct directory_call *directory_probe(struct directory *d, const char *host, unsigned port,
+                                       void (*fn)(void *arg, const struct fetch_answer *a), void *arg);
+struct directory_call *directory_probe_cancel(struct directory_call *c);
+
 /* Since the last tick of the heartbeat (before or after its call), milliseconds: supervisor
  * progress of 02 section 13.1. 0 while nothing is to be registered. */
 uint64_t directory_progress_age_ms(const struct directory *d);

@@ -216,6 +216,7 @@ enum directory_route {
         DIRECTORY_DISCOVER,      /* tail: "?intent=..." */
         DIRECTORY_REGISTRY_NODE, /* tail: the full id */
         DIRECTORY_STATS,
+        DIRECTORY_PROBE,         /* tail: "?host=...&port=..." */
 };
 struct directory_request {
         enum directory_route route;

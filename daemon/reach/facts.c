@@ -133,14 +133,20 @@ static bool read_address(const struct nlmsghdr *h, struct fact_address *ret) {
         size_t n = left_of(h, sizeof *m);
         uint32_t flags = m->ifa_flags;
         bool have = false, local = false;
+        struct ifa_cacheinfo lifetimes;
 
         *ret = (struct fact_address){.interface = (int) m->ifa_index, .family = m->ifa_family,
-                                     .prefix = m->ifa_prefixlen, .scope = m->ifa_scope};
+                                     .prefix = m->ifa_prefixlen, .scope = m->ifa_scope,
+                                     .preferred_s = UINT32_MAX};
         if (m->ifa_family != AF_INET && m->ifa_family != AF_INET6)
                 return false;
         each_attribute(a, IFA_RTA(m), n) {
                 if (a->rta_type == IFA_FLAGS)
                         take_u32(a, &flags);
+                else if (a->rta_type == IFA_CACHEINFO && length_of(a) >= sizeof lifetimes) {
+                        memcpy(&lifetimes, RTA_DATA(a), sizeof lifetimes);
+                        ret->preferred_s = lifetimes.ifa_prefered;
+                }
                 else if (a->rta_type == IFA_LOCAL)
                         have = local = take_ip(a, ret->family, &ret->ip);
                 else if (a->rta_type == IFA_ADDRESS && !local)

@@ -41,6 +41,7 @@ struct fact_address {
         union fact_ip ip;
         uint8_t prefix, scope;      /* scope: RT_SCOPE_UNIVERSE, _LINK, _HOST */
         bool temporary, deprecated, tentative;
+        uint32_t preferred_s;       /* when it was read; UINT32_MAX = for ever. Counts down: no change */
 };
 
 /* Default routes of the main table. */

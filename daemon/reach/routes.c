@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "routes_internal.h"
+
+#include "listener.h"
+#include "log.h"
+#include "util.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEAD_MS 300000          /* an endpoint that the directory refused [04 section 9] */
+#define STOP_MS 3000            /* to close what routers have opened */
+
+static const unsigned misses_s[] = {30, 60, 120, 300, 600}; /* [04 section 12] */
+
+uint64_t routes_now(const struct routes *r) {
+        return clock_mono_ms(r->node->clock);
+}
+
+bool routes_wanted(const struct node *n) {
+        const struct config *c = n->config;
+
+        return !c->public_endpoint && !c->allow_private && (c->nat_auto || c->nat_tunnel_url) && !c->listen_address &&
+               !listener_loopback_only(n->listener);
+}
+
+void routes_note(struct routes *r, int tier, const char *name, enum step_result result, const char *fmt, ...) {
+        struct evidence *e;
+        va_list ap;
+
+        if (r->n_evidence == ROUTES_LOG_MAX)
+                return;
+        e = &r->evidence[r->n_evidence++];
+        e->tier = tier;
+        e->step = name;
+        e->result = result;
+        e->took_ms = routes_now(r) - r->began_ms;
+        va_start(ap, fmt);
+        vsnprintf(e->text, sizeof e->text, fmt, ap);
+        va_end(ap);
+}
+
+void routes_guide(struct routes *r, const char *code) {
+        for (unsigned i = 0; i < r->n_guidance; i++)
+                if (strcmp(r->guidance[i], code) == 0)
+                        return;
+        if (r->n_guidance < ARRAY_SIZE(r->guidance))
+                r->guidance[r->n_guidance++] = code;
+}
+
+/* ---- when ---- */
+
+static void again(void *arg) {
+        struct routes *r = arg;
+        const char *reason = r->next_reason ? r->next_reason : "time";
+
+        if (r->stopping || r->running)
+                return;
+        r->next_reason = NULL;
+        if (routes_wanted(r->node))
+                run_begin(r, reason);
+}
+
+void routes_look(struct routes *r, const char *reason, bool now) {
+        uint64_t at_ms = routes_now(r), earliest_ms = r->ended_ms ? r->ended_ms + ROUTES_APART_MS : at_ms;
+
+        if (!r || r->stopping)
+                return;
+        r->next_reason = reason;
+        if (!r->running)
+                timer_set_ms(&r->again, now || earliest_ms <= at_ms ? 0 : earliest_ms - at_ms);
+}
+
+static void reprobe_done(void *arg, enum ladder_probe outcome, const char *why) {
+        struct routes *r = arg;
+
+        (void) why;
+        r->probes[outcome]++;
+        if (outcome == PROBE_VERIFIED)
+                r->probed_ms = routes_now(r);
+        if (outcome == PROBE_REFUTED)
+                routes_look(r, "the route is refuted", true);
+        else
+                timer_set_ms(&r->reprobe, ROUTES_REPROBE_MS);
+}
+
+/* Callers are proof enough. */
+static void reprobe(void *arg) {
+        struct routes *r = arg;
+
+        if (r->stopping || r->running || r->live.tier == 4)
+                return;
+        if (witness_since(&r->node->witness, routes_now(r) - MIN(routes_now(r), (uint64_t) ROUTES_REPROBE_MS))) {
+                timer_set_ms(&r->reprobe, ROUTES_REPROBE_MS);
+                return;
+        }
+        verify_begin_run(r->verify);
+        verify_start(r->verify, r->live.endpoint, NESTED_SINGLE, reprobe_done, r);
+}
+
+static void have_address(struct routes *r, struct router_call *c) {
+        struct gateway_lease *l = &r->mapping.lease;
+
+        if (r->mapping.held && c->ok && l->external_ip[0] && strcmp(c->address, l->external_ip) != 0) {
+                log_notice("address_changed", "public address changed: verifying, then registering");
+                routes_look(r, "the gateway has another address", true);
+        }
+        timer_set_ms(&r->address, ROUTES_ADDRESS_MS);
+}
+
+static void look_at_address(void *arg) {
+        struct routes *r = arg;
+        struct router_call *c;
+
+        if (r->stopping || !r->mapping.held)
+                return;
+        timer_set_ms(&r->address, ROUTES_ADDRESS_MS);
+        if (r->running || r->call || !(c = router_call_new(r, ROUTER_ADDRESS, have_address)))
+                return;
+        c->lease = r->mapping.lease;
+        c->job.where = r->mapping.where;
+        router_ask(r, c, ROUTES_ROUTER_MS);
+}
+
+static void router_late(void *arg) {
+        run_router_late(arg);
+}
+
+static void budget_over(void *arg) {
+        run_out_of_time(arg);
+}
+
+/* ---- the outcome ---- */
+
+static const char *const sentences[][2] = {
+        {"router_setting", "the router can open the port, and refuses this machine (router_setting)"},
+        {"router_full", "the router's table of open ports is full (router_full)"},
+        {"cgnat", "the provider shares one address among customers (cgnat)"},
+        {"double_nat", "there are two routers in a row (double_nat)"},
+        {"host_firewall", "the address is public, but this machine drops the call (host_firewall)"},
+        {"container", "a container network hides this node (container)"},
+        {"directory_blind_ipv6", "IPv6 may work, but nobody could look (directory_blind_ipv6)"},
+        {"ipv6_firewall", "the router blocks incoming IPv6 (ipv6_firewall)"},
+        {"port_forward", "no protocol opens the port at the router (port_forward)"},
+};
+
+static void explain(struct routes *r) {
+        r->why[0] = '\0';
+        if (r->live.tier != 4)
+                return;
+        if (r->n_guidance == 0)
+                routes_guide(r, r->node->config->nat_auto ? "port_forward" : "set_public_endpoint");
+        snprintf(r->why, sizeof r->why, "%s", "detection is off and no endpoint is set (set_public_endpoint)");
+        for (size_t i = 0; i < ARRAY_SIZE(sentences); i++)
+                if (strcmp(r->guidance[0], sentences[i][0]) == 0)
+                        snprintf(r->why, sizeof r->why, "%s", sentences[i][1]);
+}
+
+/* The lease of the run takes the place of the older one. Where that has another port at the router,
+ * it stays open until the directory has the new route. */
+static void take_over(struct routes *r, struct kept_lease *kept, struct kept_lease *fresh, struct kept_lease *old,
+                      bool used) {
+        if (kept->held && !(fresh->held && fresh->lease.external == kept->lease.external)) {
+                if (old->held)
+                        router_revoke(r, old);
+                *old = (struct kept_lease){.held = true, .lease = kept->lease, .where = kept->where};
+        }
+        keep_drop(r, kept);
+        if (fresh->held && used)
+                keep_lease(r, kept, &fresh->lease, &fresh->where);
+        fresh->held = false;
+}
+
+void routes_registered(struct routes *r) {
+        for (size_t i = 0; i < ARRAY_SIZE(r->old); i++)
+                if (r->old[i].held)
+                        router_revoke(r, &r->old[i]);
+}
+
+static void say(const struct routes *r, const struct ladder_route *was) {
+        const struct ladder_route *now = &r->live;
+
+        if (now->tier == 4)
+                log_warn("route_none", "no public route: %s; serving goes on, next look in %u s; iicpctl netcheck", r->why,
+                         misses_s[MIN(r->misses, ARRAY_SIZE(misses_s)) - 1]);
+        else if (strcmp(now->endpoint, was->endpoint) != 0)
+                log_notice("route_up", "reachable: tier %d, %s%s%s; %s", now->tier, ladder_kind_name(now->kind),
+                           now->mapping[0] ? " by " : "", now->mapping,
+                           now->verified ? "proved from outside" : "the directory's own check decides");
+}
+
+void routes_adopt(struct routes *r, const struct ladder_route *route) {
+        struct ladder_route was = r->live;
+        struct node *n = r->node;
+
+        r->live = *route;
+        r->changes += strcmp(was.endpoint, route->endpoint) != 0;
+        if (route->verified)
+                r->probed_ms = r->ended_ms;
+        r->misses = route->tier == 4 ? r->misses + 1 : 0;
+        take_over(r, &r->mapping, &r->new_mapping, &r->old[0], route->tier == 1);
+        take_over(r, &r->pinhole, &r->new_pinhole, &r->old[1], route->ipv6_open);
+        if (route->tier == 4)
+                routes_registered(r); /* nothing will be */
+        keep_save(r);
+        explain(r);
+        snprintf(n->endpoint, sizeof n->endpoint, "%s", route->endpoint);
+        n->endpoint_why = route->tier == 4 ? r->why : NULL;
+        say(r, &was);
+        if (route->tier == 4)
+                timer_set_ms(&r->again, (uint64_t) misses_s[MIN(r->misses, ARRAY_SIZE(misses_s)) - 1] * 1000);
+        else {
+                timer_set_ms(&r->reprobe, ROUTES_REPROBE_MS);
+                if (r->mapping.held)
+                        timer_set_ms(&r->address, ROUTES_ADDRESS_MS);
+        }
+        directory_poke(n->directory);
+        if (r->next_reason)
+                routes_look(r, r->next_reason, false);
+}
+
+void routes_refused(struct routes *r, const char *endpoint) {
+        snprintf(r->dead, sizeof r->dead, "%s", endpoint);
+        r->dead_until_ms = routes_now(r) + DEAD_MS;
+        routes_look(r, "the directory refused the route", true);
+}
+
+void routes_observed(struct routes *r, const char *address) {
+        bool changed = r->observed[0] && !strchr(address, ':') && !strchr(r->observed, ':') && strcmp(r->observed, address) != 0;
+
+        snprintf(r->observed, sizeof r->observed, "%s", address);
+        r->observed_ms = routes_now(r);
+        if (changed && r->live.tier != 4)
+                routes_look(r, "others see another address", false);
+}
+
+/* ---- life ---- */
+
+struct routes *routes_new(struct node *n) {
+        struct routes *r = calloc(1, sizeof *r);
+
+        if (!r)
+                return NULL;
+        r->node = n;
+        r->live.tier = 4;
+        r->verify = verify_new(n);
+        if (!r->verify) {
+                free(r);
+                return NULL;
+        }
+        snprintf(r->why, sizeof r->why, "a route is being looked for");
+        timer_init(&r->again, n->loop, again, r);
+        timer_init(&r->budget, n->loop, budget_over, r);
+        timer_init(&r->router, n->loop, router_late, r);
+        timer_init(&r->reprobe, n->loop, reprobe, r);
+        timer_init(&r->address, n->loop, look_at_address, r);
+        keep_init(r);
+        return r;
+}
+
+struct routes *routes_free(struct routes *r) {
+        if (!r)
+                return NULL;
+        run_cancel(r);
+        timer_clear(&r->again);
+        timer_clear(&r->reprobe);
+        timer_clear(&r->address);
+        keep_drop(r, &r->mapping);
+        keep_drop(r, &r->pinhole);
+        verify_free(r->verify);
+        free(r);
+        return NULL;
+}
+
+void routes_start(struct routes *r) {
+        if (!routes_wanted(r->node))
+                return;
+        r->node->endpoint[0] = '\0';
+        r->node->endpoint_why = r->why;
+        keep_load(r);
+        timer_set_ms(&r->again, 0);
+}
+
+/* ---- the end ---- */
+
+static void close_next(struct routes *r);
+
+static void closed(struct routes *r, struct router_call *c) {
+        (void) c;
+        close_next(r);
+}
+
+static void close_next(struct routes *r) {
+        struct kept_lease *const all[] = {&r->pinhole, &r->new_pinhole, &r->mapping, &r->new_mapping, &r->old[0], &r->old[1]};
+        struct router_call *c;
+
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+                if (!all[i]->held)
+                        continue;
+                keep_drop(r, all[i]);
+                c = router_call_new(r, ROUTER_REVOKE, closed);
+                if (!c)
+                        continue;
+                c->lease = all[i]->lease;
+                c->job.where = all[i]->where;
+                if (router_ask(r, c, STOP_MS))
+                        return;
+        }
+        keep_save(r);
+        timer_clear(&r->budget);
+        r->stop_fn(r->stop_arg);
+}
+
+void routes_stop(struct routes *r, void (*fn)(void *arg), void *arg) {
+        r->stop_fn = fn;
+        r->stop_arg = arg;
+        if (r->stopping)
+                return;
+        run_cancel(r);
+        r->stopping = true;
+        timer_clear(&r->again);
+        close_next(r);
+}
+
+/* ---- looking at it ---- */
+
+const struct ladder_route *routes_live(const struct routes *r) {
+        return &r->live;
+}
+
+const char *routes_why(const struct routes *r) {
+        return r->why;
+}
+
+bool routes_looking(const struct routes *r) {
+        return r->running || (!r->ended_ms && timer_armed(&r->again));
+}

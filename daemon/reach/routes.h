@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_ROUTES_H
+#define IICPD_ROUTES_H
+
+/* How others get to this node: finds a route by the ladder, proves it before it is published, keeps
+ * its leases, looks again when something happens. One detection at a time; serving never waits for
+ * it. [04 sections 4, 5.4, 8, 12, 13] */
+
+#include "ladder.h"
+#include "facts.h"
+
+#include <iicp/buf.h>
+
+#define ROUTES_BUDGET_MS 25000        /* of steps 4 to 6 */
+#define ROUTES_APART_MS 30000         /* between detections, but for one that was asked for */
+#define ROUTES_ROUTER_MS 12000        /* a search that takes longer is given up */
+#define ROUTES_REPROBE_MS 1800000     /* of a route where nobody came */
+#define ROUTES_ADDRESS_MS 300000      /* between looks at the gateway's address */
+#define ROUTES_LOG_MAX 30             /* lines kept of the last detection */
+#define ROUTES_OBSERVED_S 600         /* so long an address seen by others counts */
+
+struct node;
+struct routes;
+
+/* Whether this node looks for a route itself: no operator's endpoint, no address to listen on, no
+ * private lab. Otherwise the endpoint is what the configuration says (node_endpoint.c). */
+bool routes_wanted(const struct node *n);
+
+struct routes *routes_new(struct node *n);
+struct routes *routes_free(struct routes *r);
+/* The listener answers health. */
+void routes_start(struct routes *r);
+/* Something has happened (static reason): look again. now: without the pause between detections. */
+void routes_look(struct routes *r, const char *reason, bool now);
+/* The directory refused this endpoint: it is dead for 300 s, the ladder goes on below it. */
+void routes_refused(struct routes *r, const char *endpoint);
+/* The directory has what is published now: what belonged to the route before may be closed. */
+void routes_registered(struct routes *r);
+/* How others saw us. */
+void routes_observed(struct routes *r, const char *address);
+/* Revokes what routers have opened for us, within 3 s; then fn. */
+void routes_stop(struct routes *r, void (*fn)(void *arg), void *arg);
+
+/* The route that is published; tier 4 = none. */
+const struct ladder_route *routes_live(const struct routes *r);
+/* One sentence on why there is none; "" otherwise. */
+const char *routes_why(const struct routes *r);
+bool routes_looking(const struct routes *r);
+/* "reachability" of the status, and the evidence of the last detection. [04 section 16] */
+void routes_json(const struct routes *r, struct iicp_buf *out);
+void routes_metrics(const struct routes *r, struct iicp_buf *out);
+
+#endif

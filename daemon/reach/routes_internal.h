@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IICPD_ROUTES_INTERNAL_H
+#define IICPD_ROUTES_INTERNAL_H
+
+/* What the files of the route manager share. Everything runs on the loop but the work of a
+ * router_call. */
+
+#include "gateway.h"
+#include "local.h"
+#include "loop.h"
+#include "node.h"
+#include "routes.h"
+#include "verify.h"
+
+/* One question to a router on its way. Owned by the manager until it ends; given up, it frees
+ * itself, and closes what was opened too late. */
+struct router_call {
+        struct routes *routes;        /* NULL: given up */
+        enum router_what { ROUTER_FACTS, ROUTER_MAP, ROUTER_PINHOLE, ROUTER_RENEW, ROUTER_REVOKE, ROUTER_ADDRESS } what;
+        struct gateway_job job;
+        struct gateway_lease lease;
+        struct gateway_result result;
+        struct reach_facts facts;
+        int facts_error;
+        char address[INET_ADDRSTRLEN];
+        uint32_t epoch;
+        bool ok;
+        void (*done)(struct routes *r, struct router_call *c);
+};
+
+/* What a router has opened, and its clock. */
+struct kept_lease {
+        bool held;
+        struct gateway_lease lease;
+        struct gateway_where where;
+        uint64_t granted_ms;          /* clock_mono_ms */
+        unsigned failures;            /* renewals in a row */
+        struct timer timer;
+        uint64_t renewals, renewals_failed;
+};
+
+enum step_result { STEP_IN_USE, STEP_WORKS, STEP_REFUSED, STEP_NO, STEP_FAILED, STEP_NOT_TRIED, STEP_OFF, STEP_UNKNOWN };
+
+/* A row of netcheck. */
+struct evidence {
+        int tier;
+        const char *step;             /* static */
+        enum step_result result;
+        char text[160];
+        uint64_t took_ms;
+};
+
+struct routes {
+        struct node *node;
+        struct ladder ladder;
+        struct local local;
+        struct local_texts {
+                char nic[INET_ADDRSTRLEN], observed[INET_ADDRSTRLEN], ipv6[INET6_ADDRSTRLEN];
+        } texts;                      /* what ladder.facts borrows */
+        bool running, stopping, found_once;
+        const char *reason;           /* of the run, static */
+        const char *next_reason;      /* another one is wanted, NULL = not */
+        uint64_t began_ms, ended_ms, asked_ms;
+        struct timer again, budget, router, reprobe, address;
+        struct router_call *call;
+        struct fetch *echo, *tunnel;
+        struct verify *verify;
+        struct kept_lease mapping, pinhole;          /* of the live route */
+        struct kept_lease new_mapping, new_pinhole;  /* of the run */
+        struct kept_lease old[2];                    /* closed once the new route is registered */
+        struct ladder_route live;
+        char observed[INET6_ADDRSTRLEN];
+        uint64_t observed_ms;
+        char dead[LADDER_URL_MAX];    /* the directory refused it */
+        uint64_t dead_until_ms;
+        unsigned misses;              /* detections without a route in a row */
+        const char *guidance[6];
+        unsigned n_guidance;
+        char why[200];
+        struct evidence evidence[ROUTES_LOG_MAX];
+        unsigned n_evidence;
+        uint64_t changes, probes[3];
+        uint64_t probed_ms;           /* the last proof of the live route */
+        void (*stop_fn)(void *arg);
+        void *stop_arg;
+};
+
+uint64_t routes_now(const struct routes *r);
+void routes_note(struct routes *r, int tier, const char *step, enum step_result result, const char *fmt, ...)
+        __attribute__((format(printf, 5, 6)));
+void routes_guide(struct routes *r, const char *code);
+
+/* routes_router.c */
+/* Takes the call over. false: no memory, the call is freed. */
+bool router_ask(struct routes *r, struct router_call *c, uint64_t timeout_ms);
+struct router_call *router_call_new(struct routes *r, enum router_what what,
+                                    void (*done)(struct routes *r, struct router_call *c));
+void router_give_up(struct routes *r);
+/* Closes it in the background; nobody waits for that. */
+void router_revoke(struct routes *r, struct kept_lease *k);
+
+/* routes_keep.c: leases */
+void keep_init(struct routes *r);
+void keep_lease(struct routes *r, struct kept_lease *k, const struct gateway_lease *l, const struct gateway_where *w);
+void keep_drop(struct routes *r, struct kept_lease *k);
+void keep_save(struct routes *r);
+/* What a process before us left open: its nonces, so that it can be taken over. */
+void keep_load(struct routes *r);
+
+/* routes_run.c: a detection */
+void run_begin(struct routes *r, const char *reason);
+void run_cancel(struct routes *r);
+/* A router does not come to an end: as if it had refused. */
+void run_router_late(struct routes *r);
+void run_out_of_time(struct routes *r);
+
+/* routes.c: the outcome of a detection */
+void routes_adopt(struct routes *r, const struct ladder_route *route);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "routes_internal.h"
+
+#include "listener.h"
+#include "log.h"
+#include "util.h"
+
+#include <errno.h>
+#include <iicp/address.h>
+#include <iicp/json.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One detection: local facts, how others see us, then the ladder. */
+
+#define ECHO_TIMEOUT_MS 5000
+#define ECHO_ANSWER_MAX 1024
+#define TUNNEL_TIMEOUT_MS 8000
+
+extern char **environ;
+
+static void step(struct routes *r);
+
+/* ---- what the ladder asks for ---- */
+
+static const char *probe_step(const struct routes *r, const struct ladder_action *a) {
+        const struct ladder_facts *f = &r->ladder.facts;
+
+        if (a->ipv6)
+                return r->new_pinhole.held ? "IPv6 pinhole" : "IPv6 open";
+        if (f->operator_endpoint && strcmp(a->url, f->operator_endpoint) == 0)
+                return "own endpoint";
+        if (r->new_mapping.held)
+                return "mapped port";
+        return f->nic_v4 && strstr(a->url, f->nic_v4) ? "public IPv4" : "hand forward";
+}
+
+static void probed(void *arg, enum ladder_probe outcome, const char *why) {
+        struct routes *r = arg;
+        const struct ladder_action *a = ladder_next(&r->ladder);
+
+        r->probes[outcome]++;
+        routes_note(r, a->ipv6 && r->new_pinhole.held ? 2 : r->new_mapping.held ? 1 : 0, probe_step(r, a),
+                    outcome == PROBE_VERIFIED ? STEP_WORKS : outcome == PROBE_REFUTED ? STEP_NO : STEP_UNKNOWN, "%s", why);
+        if (outcome == PROBE_REFUTED && r->ladder.facts.nic_v4 && strstr(a->url, r->ladder.facts.nic_v4))
+                routes_guide(r, "host_firewall");
+        if (outcome != PROBE_VERIFIED && a->ipv6)
+                routes_guide(r, r->new_pinhole.held ? "directory_blind_ipv6" : "ipv6_firewall");
+        ladder_probed(&r->ladder, outcome);
+        step(r);
+}
+
+static void note_gateway(struct routes *r, int tier, const char *name, const struct gateway_result *result) {
+        for (unsigned i = 0; i < result->n_evidence; i++)
+                routes_note(r, tier, name, i + 1 < result->n_evidence || !result->granted ? STEP_REFUSED : STEP_WORKS, "%s",
+                            result->evidence[i]);
+        if (result->guidance)
+                routes_guide(r, result->guidance);
+}
+
+static void mapped(struct routes *r, struct router_call *c) {
+        const struct gateway_lease *l = &c->result.lease;
+
+        note_gateway(r, 1, "mapping", &c->result);
+        if (c->result.granted)
+                keep_lease(r, &r->new_mapping, l, &c->job.where);
+        ladder_mapped(&r->ladder, c->result.granted, map_protocol_name(l->protocol), l->external_ip[0] ? l->external_ip : NULL,
+                      l->external);
+        if (r->ladder.cgnat)
+                routes_guide(r, "cgnat");
+        else if (r->ladder.nested == NESTED_PRIVATE)
+                routes_guide(r, "double_nat");
+        else if (!c->result.granted && !c->result.guidance)
+                routes_guide(r, "port_forward");
+        step(r);
+}
+
+static void pinholed(struct routes *r, struct router_call *c) {
+        note_gateway(r, 2, "pinhole", &c->result);
+        if (c->result.granted)
+                keep_lease(r, &r->new_pinhole, &c->result.lease, &c->job.where);
+        ladder_pinholed(&r->ladder, c->result.granted, map_protocol_name(c->result.lease.protocol));
+        step(r);
+}
+
+static void revoked(struct routes *r, struct router_call *c) {
+        (void) c;
+        ladder_revoked(&r->ladder);
+        step(r);
+}
+
+static void fill_protocols(struct routes *r, struct gateway_job *j) {
+        char *const *names = r->node->config->nat_protocols;
+
+        for (; names && *names && j->n_protocols < ARRAY_SIZE(j->protocols); names++)
+                j->protocols[j->n_protocols++] = strcmp(*names, "pcp") == 0      ? MAP_PCP
+                                                 : strcmp(*names, "natpmp") == 0 ? MAP_NATPMP
+                                                                                 : MAP_IGD1;
+}
+
+/* A PCP server knows a mapping again by its nonce only. */
+static void take_nonce(const struct kept_lease *k, struct gateway_job *j) {
+        j->has_nonce = k->lease.protocol == MAP_PCP;
+        memcpy(j->nonce, k->lease.nonce, sizeof j->nonce);
+}
+
+static bool ask_router(struct routes *r, enum router_what what, void (*done)(struct routes *, struct router_call *)) {
+        struct router_call *c = router_call_new(r, what, done);
+        struct kept_lease *k = what != ROUTER_REVOKE            ? NULL
+                               : ladder_next(&r->ladder)->ask == LADDER_UNMAP ? &r->new_mapping
+                                                                              : &r->new_pinhole;
+
+        if (!c)
+                return false;
+        c->job.where = what == ROUTER_PINHOLE ? r->local.v6 : r->local.v4;
+        c->job.internal = c->job.external = r->ladder.facts.port;
+        fill_protocols(r, &c->job);
+        take_nonce(what == ROUTER_PINHOLE ? &r->pinhole : &r->mapping, &c->job);
+        if (k) {
+                c->lease = k->lease;
+                c->job.where = k->where;
+                keep_drop(r, k);
+        }
+        return router_ask(r, c, ROUTES_ROUTER_MS);
+}
+
+/* A tunnel of the operator's leads here when our own id comes back through it. */
+static void tunnel_answered(void *arg, const struct fetch_answer *a) {
+        struct routes *r = arg;
+        struct iicp_json doc, id;
+        bool ours = false;
+
+        r->tunnel = NULL;
+        if (a->error == FETCH_OK && a->status == 200 && iicp_json_scan(a->body, NULL, NULL, &doc) == 0) {
+                id = iicp_json_get(&doc, "node_id");
+                ours = iicp_json_is(&id, state_identity(r->node->state)->node_id);
+        }
+        routes_note(r, 3, "tunnel", ours ? STEP_WORKS : STEP_FAILED, "%s",
+                    ours ? "our health came back through it" : "no answer with our id came through it");
+        ladder_tunnelled(&r->ladder, ours, NULL);
+        step(r);
+}
+
+static bool check_tunnel(struct routes *r, const char *url) {
+        char health[LADDER_URL_MAX + 16];
+        struct fetch_request q = {.method = "GET", .url = health, .connect_timeout_ms = TUNNEL_TIMEOUT_MS,
+                                  .timeout_ms = TUNNEL_TIMEOUT_MS, .max_answer = 65536};
+        size_t n = strlen(url);
+
+        snprintf(health, sizeof health, "%.*s/iicp/health", (int) (n && url[n - 1] == '/' ? n - 1 : n), url);
+        r->tunnel = fetch_start(r->node->fetch, &q, tunnel_answered, r);
+        return r->tunnel != NULL;
+}
+
+static void adopt(struct routes *r);
+
+/* What cannot even be asked counts as answered with no. */
+static void step(struct routes *r) {
+        for (;;) {
+                const struct ladder_action *a = ladder_next(&r->ladder);
+
+                switch (a->ask) {
+                case LADDER_DONE:
+                        adopt(r);
+                        return;
+                case LADDER_PROBE:
+                        if (strcmp(a->url, r->dead) == 0 && routes_now(r) < r->dead_until_ms) {
+                                routes_note(r, 0, probe_step(r, a), STEP_REFUSED, "the directory refused it a moment ago");
+                                ladder_probed(&r->ladder, PROBE_REFUTED);
+                                continue;
+                        }
+                        verify_start(r->verify, a->url, a->nested, probed, r);
+                        return;
+                case LADDER_MAP:
+                        if (ask_router(r, ROUTER_MAP, mapped))
+                                return;
+                        ladder_mapped(&r->ladder, false, "", NULL, 0);
+                        continue;
+                case LADDER_PINHOLE:
+                        if (ask_router(r, ROUTER_PINHOLE, pinholed))
+                                return;
+                        ladder_pinholed(&r->ladder, false, "");
+                        continue;
+                case LADDER_UNMAP:
+                case LADDER_UNPINHOLE:
+                        if (ask_router(r, ROUTER_REVOKE, revoked))
+                                return;
+                        ladder_revoked(&r->ladder);
+                        continue;
+                case LADDER_CHECK_TUNNEL:
+                        if (check_tunnel(r, a->url))
+                                return;
+                        ladder_tunnelled(&r->ladder, false, NULL);
+                        continue;
+                case LADDER_START_TUNNEL:
+                        ladder_tunnelled(&r->ladder, false, NULL);
+                        continue;
+                case LADDER_BIND_RELAY:
+                        ladder_bound(&r->ladder, false, NULL);
+                        continue;
+                }
+        }
+}
+
+/* ---- before the ladder ---- */
+
+static void climb(struct routes *r) {
+        const struct config *c = r->node->config;
+        struct local_texts *t = &r->texts;
+        bool fresh = r->observed[0] && routes_now(r) - r->observed_ms < (uint64_t) ROUTES_OBSERVED_S * 1000;
+        struct ladder_facts f = {
+                .port = listener_port(r->node->listener),
+                .tunnel_endpoint = c->nat_tunnel_url,
+                .auto_detect = c->nat_auto,
+                .skip_mapping = !c->nat_map,
+                .bridged = r->local.bridged,
+                .private_v4 = r->local.private_v4,
+                .relay_capable = true, /* no worker is built: nothing below the tunnel */
+                .advertise_unverified_ipv6 = c->nat_advertise_unverified_ipv6,
+                .dual_stack = c->nat_dual_stack,
+        };
+
+        snprintf(t->nic, sizeof t->nic, "%s", r->local.nic_v4);
+        snprintf(t->ipv6, sizeof t->ipv6, "%s", r->local.v6.address);
+        snprintf(t->observed, sizeof t->observed, "%.15s", fresh && !strchr(r->observed, ':') ? r->observed : "");
+        f.nic_v4 = t->nic[0] ? t->nic : NULL;
+        f.ipv6 = t->ipv6[0] ? t->ipv6 : NULL;
+        f.observed_v4 = t->observed[0] ? t->observed : NULL;
+        if (r->local.bridged)
+                routes_guide(r, "container");
+        verify_begin_run(r->verify);
+        ladder_start(&r->ladder, &f);
+        timer_set_ms(&r->budget, ROUTES_BUDGET_MS);
+        step(r);
+}
+
+static void echoed(void *arg, const struct fetch_answer *a) {
+        struct routes *r = arg;
+        char address[INET_ADDRSTRLEN];
+
+        r->echo = NULL;
+        if (a->error == FETCH_OK && echo_read(a->status, a->body, address)) {
+                snprintf(r->observed, sizeof r->observed, "%s", address);
+                r->observed_ms = routes_now(r);
+        }
+        climb(r);
+}
+
+/* Asked only where it can matter, and nobody said it lately. */
+static bool wants_echo(const struct routes *r) {
+        const struct config *c = r->node->config;
+
+        return c->nat_auto && c->nat_echo_url && strcmp(c->nat_echo_url, "off") != 0 && !r->local.nic_v4[0] &&
+               (r->local.private_v4 || r->local.bridged) &&
+               !(r->observed[0] && routes_now(r) - r->observed_ms < (uint64_t) ROUTES_OBSERVED_S * 1000);
+}
+
+void run_router_late(struct routes *r) {
+        struct router_call *late = r->call;
+        struct router_call nothing = {.what = late->what, .lease = late->lease, .done = late->done,
+                                      .facts_error = -ETIMEDOUT};
+
+        nothing.job.where = late->job.where;
+        gateway_note(&nothing.result, "no end in %u s", ROUTES_ROUTER_MS / 1000);
+        router_give_up(r);
+        nothing.done(r, &nothing);
+}
+
+static void have_facts(struct routes *r, struct router_call *c) {
+        if (c->facts_error < 0)
+                log_warn("network_unknown", "the kernel does not tell addresses and routes (%s): no route is looked for",
+                         strerror(-c->facts_error));
+        local_derive(&c->facts, local_container_marks(environ), &r->local);
+        witness_own(&r->node->witness, &c->facts);
+        routes_note(r, 0, "this host", STEP_WORKS, "%s%s%s%s%s%s", r->local.v4.interface, r->local.v4.interface[0] ? " " : "",
+                    r->local.v4.address[0] ? r->local.v4.address : "no IPv4", r->local.v4.gateway[0] ? ", router " : "",
+                    r->local.v4.gateway, r->local.bridged ? ", in a container" : "");
+        if (wants_echo(r)) {
+                struct fetch_request q = {.method = "GET", .url = r->node->config->nat_echo_url,
+                                          .connect_timeout_ms = ECHO_TIMEOUT_MS, .timeout_ms = ECHO_TIMEOUT_MS,
+                                          .max_answer = ECHO_ANSWER_MAX};
+
+                r->echo = fetch_start(r->node->fetch, &q, echoed, r);
+        }
+        if (!r->echo)
+                climb(r);
+}
+
+void run_begin(struct routes *r, const char *reason) {
+        struct router_call *c;
+
+        router_give_up(r); /* a renewal under way: the ladder asks anew */
+        r->running = true;
+        r->reason = reason;
+        r->began_ms = routes_now(r);
+        r->n_evidence = r->n_guidance = 0;
+        c = router_call_new(r, ROUTER_FACTS, have_facts);
+        if (!c || !router_ask(r, c, ROUTES_ROUTER_MS)) {
+                r->running = false;
+                timer_set_ms(&r->again, ROUTES_APART_MS);
+        }
+}
+
+void run_cancel(struct routes *r) {
+        r->running = false;
+        router_give_up(r);
+        verify_stop(r->verify);
+        timer_clear(&r->budget);
+        if (r->echo)
+                fetch_cancel(TAKE_PTR(r->echo));
+        if (r->tunnel)
+                fetch_cancel(TAKE_PTR(r->tunnel));
+}
+
+/* ---- after it ---- */
+
+static void adopt(struct routes *r) {
+        timer_clear(&r->budget);
+        r->running = false;
+        r->ended_ms = routes_now(r);
+        routes_adopt(r, &r->ladder.route);
+}
+
+/* Steps 4 to 6 have had their time. What is on its way is given up first, so that nothing that the
+ * ladder does not ask for any more comes back. */
+void run_out_of_time(struct routes *r) {
+
+        if (!r->running)
+                return;
+        routes_note(r, 0, "detection", STEP_FAILED, "out of time after %u s", ROUTES_BUDGET_MS / 1000);
+        verify_stop(r->verify);
+        router_give_up(r);
+        ladder_out_of_time(&r->ladder);
+        step(r);
+}
