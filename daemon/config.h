@@ -114,6 +114,9 @@ struct config {
         struct secret operator_delegation, operator_identity, operator_passphrase;
         /* nat: what of it exists yet */
         bool allow_private;
+        bool nat_auto, nat_map, nat_dual_stack, nat_advertise_unverified_ipv6;
+        char **nat_protocols;        /* igd, pcp, natpmp, in the order of trial */
+        char *nat_probe_url, *nat_echo_url, *nat_tunnel_url; /* NULL = none; echo: "off" */
         /* recovery */
         unsigned recovery_grace, recovery_every; /* checks; heartbeats */
         int recovery_supervised;  /* enum config_supervised */

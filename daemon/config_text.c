@@ -156,6 +156,37 @@ bool text_address(const char *s, struct config_fault *f, char **ret_instead) {
         return fault_all(f, s, "is no IPv4 or IPv6 address", *s == '[' ? "without brackets" : "names are not resolved");
 }
 
+bool text_map_protocol(const char *s, struct config_fault *f, char **ret_instead) {
+        (void) ret_instead;
+        if (strcmp(s, "igd") == 0 || strcmp(s, "pcp") == 0 || strcmp(s, "natpmp") == 0)
+                return true;
+        return fault_all(f, s, "is no protocol of routers", "igd, pcp or natpmp");
+}
+
+bool text_probe_url(const char *s, struct config_fault *f, char **ret_instead) {
+        (void) ret_instead;
+        if (!url_scheme(s, "a URL", f))
+                return false;
+        if (strstr(s, "{host}") && strstr(s, "{port}"))
+                return true;
+        return fault_all(f, s, "does not say what to probe", "like https://probe.example.net/?host={host}&port={port}");
+}
+
+bool text_echo_url(const char *s, struct config_fault *f, char **ret_instead) {
+        (void) ret_instead;
+        return strcmp(s, "off") == 0 || url_scheme(s, "a URL, or off", f);
+}
+
+bool text_tunnel_url(const char *s, struct config_fault *f, char **ret_instead) {
+        struct iicp_url url;
+
+        (void) ret_instead;
+        if (iicp_url_parse(iicp_str(s), &url) == 0 && url.https &&
+            iicp_endpoint_host_allowed(&url, IICP_ENDPOINT_REGISTER) == 0)
+                return true;
+        return fault_all(f, s, "is no public https URL", "like https://node.example.net");
+}
+
 bool text_listen(const char *s, struct config_fault *f, char **ret_instead) {
         struct sockaddr_storage address;
         socklen_t n;

@@ -6,6 +6,7 @@
 #include "tls_port.h"
 #include "listener.h"
 #include "node.h"
+#include "reach/routes.h"
 #include "policy.h"
 #include "rotation.h"
 #include "task/lifecycle.h"
@@ -130,6 +131,8 @@ void metrics_node_gauges(void *arg, struct iicp_buf *out) {
                              "iicp_encrypted_tasks_total{outcome=\"refused\"} %llu\n",
                         (unsigned long long) facts.encrypted_opened, (unsigned long long) facts.encrypted_refused);
         rotation_gauges(n, out);
+        if (n->routes)
+                routes_metrics(n->routes, out);
         if (n->listener) {
                 gauge(out, "iicp_connections", "Open connections of the task port.", listener_connections(n->listener));
                 gauge(out, "iicp_max_connections", "Limit of connections of the task port.",

@@ -416,9 +416,10 @@ static void on_accept(evutil_socket_t fd, short what, void *arg) {
                 socklen_t n = sizeof peer;
                 int s = accept4(fd, (struct sockaddr *) &peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-                if (s >= 0)
+                if (s >= 0) {
+                        witness_note(&l->node->witness, (struct sockaddr *) &peer, clock_mono_ms(l->node->clock));
                         admit(l, s, (struct sockaddr *) &peer, n, fd == l->native_fd);
-                else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                         accept_pause(l, errno);
                         return;
                 } else if (errno == EAGAIN)

@@ -21,6 +21,7 @@
 #include "observe/snapshot.h"
 #include "observe/spans.h"
 #include "tls_port.h"
+#include "reach/routes.h"
 #include "util.h"
 
 #include <errno.h>
@@ -178,6 +179,8 @@ static int start_rooms(struct node *n) {
                 return start_failed("no memory for the operator's declarations");
         if (!(n->awards = awards_new(n)) || !(n->credits = credits_new(n)))
                 return start_failed("no memory for the receipts");
+        if (!(n->routes = routes_new(n)))
+                return start_failed("no memory for the routes");
         if (!(n->keys = directory_keys_new(n)))
                 return start_failed("no memory for the directory's key");
         if (!(n->rotation = rotation_new(n)))
@@ -245,6 +248,7 @@ int node_start(struct node *n) {
         vouch_start(n->vouch);
         awards_start(n->awards);
         directory_keys_start(n->keys);
+        routes_start(n->routes);
         directory_start(n->directory);
         node_watch_start(n);
         rotation_start(n->rotation);
@@ -265,6 +269,7 @@ void node_finish(struct node *n) {
         n->awards = awards_free(n->awards);
         n->keys = directory_keys_free(n->keys);
         n->vouch = vouch_free(n->vouch);
+        n->routes = routes_free(n->routes);
         n->directory = directory_free(n->directory);
         n->listener = listener_free(n->listener);
         n->http = door_http_free(n->http);
@@ -286,6 +291,7 @@ struct changes {
         struct iicp_buf *json;
         unsigned n, live, waiting;
         char first_waiting[64];
+        bool routes; /* something that a detection depends on */
 };
 
 static void add_change(void *arg, const char *key, const char *from, const char *to, bool live, bool registers_again) {
@@ -299,6 +305,7 @@ static void add_change(void *arg, const char *key, const char *from, const char 
         iicp_buf_json_str(c->json, iicp_str(to));
         iicp_buf_printf(c->json, ",\"live\":%s,\"registers_again\":%s}", live ? "true" : "false",
                         registers_again ? "true" : "false");
+        c->routes |= strncmp(key, "nat.", 4) == 0 || strcmp(key, "node.public_endpoint") == 0;
         if (live)
                 c->live++;
         else if (c->waiting++ == 0)
@@ -355,6 +362,8 @@ int node_reload(struct node *n, struct config_problems *problems, struct iicp_bu
         log_set_level((enum log_level) next->log_level);
         tls_port_reload(n->tls);
         node_endpoint_find(n);
+        if (changes.routes)
+                routes_reload(n->routes);
         backends_reload(n->backends);
         vouch_reload(n->vouch);
         directory_keys_reload(n->keys);

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "directory/directory.h"
 #include "fetch.h"
+#include "reach/witness.h"
 #include "loop.h"
 #include "metrics.h"
 #include "reach/facts.h"
@@ -25,6 +26,7 @@ struct notify;
 struct rotation;
 struct policy;
 struct snapshot;
+struct routes;
 struct events;
 struct spans;
 struct ops;
@@ -61,6 +63,8 @@ struct node {
         struct directory_keys *keys;  /* by which consumer tokens are verified */
         struct control *control;
         struct notify *notify;
+        struct routes *routes;        /* how others get here, where we look for it ourselves */
+        struct witness witness;       /* did somebody else connect? */
         struct rotation *rotation;
         struct policy *policy;        /* replaced with the configuration */
         struct snapshot *snapshot;

@@ -2,6 +2,7 @@
 #include "listener.h"
 #include "log.h"
 #include "node_life.h"
+#include "reach/routes.h"
 #include "tls_port.h"
 #include "util.h"
 
@@ -127,6 +128,9 @@ static void find_listener(struct node *n) {
 void node_endpoint_find(struct node *n) {
         const char *before = n->endpoint_why;
 
+        if (n->routes && routes_wanted(n))
+                return; /* looks for one by itself */
+
         n->endpoint[0] = '\0';
         n->endpoint_why = NULL;
         if (n->config->public_endpoint)
@@ -137,7 +141,7 @@ void node_endpoint_find(struct node *n) {
                 log_warn("route_none", "serving, but not registering: %s", n->endpoint_why);
 }
 
-bool node_endpoint_dead(struct node *n, const char *endpoint) {
+static bool interface_dead(struct node *n, const char *endpoint) {
         struct dead_endpoint *oldest = &n->dead_endpoints[0];
         char before[sizeof n->endpoint];
 
@@ -149,6 +153,14 @@ bool node_endpoint_dead(struct node *n, const char *endpoint) {
         memcpy(before, n->endpoint, sizeof before);
         node_endpoint_find(n);
         return n->endpoint[0] && strcmp(before, n->endpoint) != 0;
+}
+
+bool node_endpoint_dead(struct node *n, const char *endpoint) {
+        if (n->routes && routes_wanted(n)) {
+                routes_refused(n->routes, endpoint); /* goes on below it, which takes a while */
+                return false;
+        }
+        return interface_dead(n, endpoint);
 }
 
 const char *node_endpoint(const struct node *n, const char **ret_why) {

@@ -18,6 +18,7 @@ struct node_life {
         struct timer look;    /* ready? */
         struct timer minute;  /* housekeeping */
         bool ready_said;
+        bool routes_closed;   /* stop: routers have closed what was open for us, or had their time */
         bool directory_told;  /* stop: the last beat is sent or given up */
         bool idle_said;       /* drain: its end is logged */
         bool flushing;

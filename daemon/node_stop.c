@@ -7,6 +7,7 @@
 #include "node_life.h"
 #include "notify.h"
 #include "observe/snapshot.h"
+#include "reach/routes.h"
 #include "util.h"
 
 #include <errno.h>
@@ -41,11 +42,11 @@ static unsigned running(const struct node *n) {
         return corridor_active(n->corridor) + corridor_waiting(n->corridor);
 }
 
-/* Both must have happened: the directory is told, no task is left. */
+/* All must have happened: the directory is told, routers have closed, no task is left. */
 static void stop_advance(struct node_life *life) {
         struct node *n = life->node;
 
-        if (life->flushing || !life->directory_told || running(n) > 0)
+        if (life->flushing || !life->directory_told || !life->routes_closed || running(n) > 0)
                 return;
         life->flushing = true;
         life->began_ms = clock_mono_ms(n->clock);
@@ -55,11 +56,19 @@ static void stop_advance(struct node_life *life) {
         timer_set_ms(&life->flush, 0);
 }
 
+static void on_routes_closed(void *arg) {
+        struct node_life *life = arg;
+
+        life->routes_closed = true;
+        stop_advance(life);
+}
+
+/* The last beat goes out before the port closes. */
 static void on_directory_told(void *arg) {
         struct node_life *life = arg;
 
         life->directory_told = true;
-        stop_advance(life);
+        routes_stop(life->node->routes, on_routes_closed, life);
 }
 
 static void drain_ended(struct node_life *life) {
@@ -102,7 +111,7 @@ void node_stop(struct node *n, const char *why) {
                 n->exit_status = 0; /* who stops us does not want us back */
                 log_notice("stop_now", "ending at once on %s: %u tasks are aborted", why, running(n));
                 life->aborted += running(n);
-                life->directory_told = true;
+                life->directory_told = life->routes_closed = true;
                 corridor_abort_all(n->corridor);
                 stop_advance(life);
                 return;

@@ -3,6 +3,7 @@
 
 #include "log.h"
 #include "node_life.h"
+#include "reach/routes.h"
 
 #include <string.h>
 #include <stdio.h>
@@ -13,9 +14,13 @@
 #define DAY_S 86400
 
 /* The endpoint anew. What is declared then differs or not: the directory room compares. */
-static void look_at_endpoint(struct node *n) {
+static void look_at_endpoint(struct node *n, const char *reason) {
         char before[sizeof n->endpoint];
 
+        if (routes_wanted(n)) {
+                routes_look(n->routes, reason, false);
+                return;
+        }
         memcpy(before, n->endpoint, sizeof before);
         node_endpoint_find(n);
         if (strcmp(before, n->endpoint) == 0)
@@ -30,7 +35,7 @@ static void on_woke(void *arg, uint64_t slept_ms) {
 
         (void) slept_ms;
         directory_hurry(n->directory);
-        look_at_endpoint(n);
+        look_at_endpoint(n, "woke from sleep");
 }
 
 static void on_looked(void *arg) {
@@ -45,7 +50,7 @@ static void on_network(void *arg) {
         if (n->phase != NODE_RUNNING)
                 return;
         directory_hurry(n->directory);
-        look_at_endpoint(n);
+        look_at_endpoint(n, "the network changed");
 }
 
 void node_watch_start(struct node *n) {

@@ -3,6 +3,7 @@
 
 #include "internal.h"
 #include "vouch.h"
+#include "reach/routes.h"
 #include "../policy.h"
 #include "util.h"
 
@@ -202,15 +203,21 @@ static int add_route(json_object *body, struct node *n, const char *endpoint) {
         char transport[256];
         struct iicp_url url;
         bool v6 = iicp_url_parse(iicp_str(endpoint), &url) == 0 && url.ipv6;
+        /* An endpoint of the configuration is what it is; of one that was found more is known. */
+        struct ladder_route given = {
+                .method = "direct", .exposure = v6 ? "ipv6_direct_firewall_required" : "ipv4_public_direct",
+        };
+        const struct ladder_route *route = n->routes && routes_live(n->routes)->endpoint[0] ? routes_live(n->routes) : &given;
         _cleanup_json_ json_object *metadata = json_object_new_object();
 
-        if (!metadata || add_int(metadata, "tier", 0) < 0 ||
-            add_text(body, "transport_method", "direct") < 0 ||
-            add_text(body, "nat_type", "unknown") < 0 ||
-            add_text(body, "exposure_mode",
-                     v6 ? "ipv6_direct_firewall_required" : "ipv4_public_direct") < 0)
+        if (!metadata || add_int(metadata, "tier", route->tier) < 0 ||
+            (route->mapping[0] && add_text(metadata, "mapping", route->mapping) < 0) ||
+            (route->kind == ROUTE_TUNNEL_STABLE && add_text(metadata, "tunnel", "stable") < 0) ||
+            add_text(body, "transport_method", route->method) < 0 || add_text(body, "nat_type", "unknown") < 0 ||
+            add_text(body, "exposure_mode", route->exposure) < 0)
                 return -ENOMEM;
-        if (node_transport_endpoint(n, transport) && add_text(body, "transport_endpoint", transport) < 0)
+        if (route->tier < 3 && node_transport_endpoint(n, transport) &&
+            add_text(body, "transport_endpoint", transport) < 0)
                 return -ENOMEM;
         return add(body, "transport_metadata", TAKE_PTR(metadata));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "award.h"
 #include "internal.h"
+#include "reach/routes.h"
 #include "key.h"
 #include "../rotation.h"
 #include "log.h"
@@ -238,6 +239,9 @@ static int accepted(struct directory *d, const struct fetch_answer *a) {
                 return -EINVAL;
         if (take(&answer, "observed_source_ip", d->observed_ip, sizeof d->observed_ip) < 0)
                 d->observed_ip[0] = '\0';
+        else
+                routes_observed(d->node->routes, d->observed_ip);
+        routes_registered(d->node->routes);
         compare_source(d);
         note_expiry(d, &answer);
         note_registered(d);

@@ -55,6 +55,9 @@ int cmd_credits(const struct options *o, int argc, char **argv);
 /* operator.c, import.c: work on files, without a daemon. */
 int cmd_operator(const struct options *o, int argc, char **argv);
 int cmd_import(const struct options *o, int argc, char **argv);
+/* routes.c: how others get here. EXIT_NOT_READY without a route. */
+int cmd_routes(const struct options *o, int argc, char **argv);
+int cmd_netcheck(const struct options *o, int argc, char **argv);
 
 /* Text views. */
 void render_status(const struct options *o, json_object *doc);

@@ -243,6 +243,12 @@ static int cmd_undrain(const struct options *o, int argc, char **argv) {
         return r ? r : simple_change(o, "/v1/undrain", "{}", "taking tasks again");
 }
 
+static int cmd_redetect(const struct options *o, int argc, char **argv) {
+        int r = no_more(o, argc, argv);
+
+        return r ? r : simple_change(o, "/v1/redetect", "{}", "looking; iicpctl netcheck shows what came of it");
+}
+
 static int cmd_rotate_key(const struct options *o, int argc, char **argv) {
         int r = no_more(o, argc, argv);
 
@@ -278,6 +284,9 @@ static const struct command commands[] = {
         {"credits", "[--quote INTENT]", "account, receipts, transactions; or a price", cmd_credits},
         {"operator", "init|show|delegate|...", "the operator's key: vouches for nodes; needs no daemon", cmd_operator},
         {"import", "[DIR] --node-id ID [--yes]", "take over a node of the SDKs; the daemon must not run", cmd_import},
+        {"routes", "", "how others get here, its proof and lease", cmd_routes},
+        {"netcheck", "", "evidence of the last detection, and what to do", cmd_netcheck},
+        {"redetect", "", "look for a route again now", cmd_redetect},
         {"check", "[--ready [--allow-degraded]]", "is it alive, is it ready: for probes; needs no socket", cmd_check},
         {"config", "[KEY | --changed]", "effective settings and where each comes from", cmd_config},
         {"metrics", "", "Prometheus text", cmd_metrics},

@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 
 #define GATEWAY_LEASE_S 3600
-#define GATEWAY_SEARCH_MS 1500     /* one SSDP search, at most four */
+#define GATEWAY_SEARCH_MS 1500     /* of one kind of device; the library asks for four */
 #define GATEWAY_SOAP_MS 5000
 #define GATEWAY_EVIDENCE_MAX 12    /* lines of what was tried */
 

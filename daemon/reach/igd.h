@@ -9,8 +9,6 @@
 
 #include <miniupnpc/miniupnpc.h>
 
-#define IGD_SEARCHES 4
-
 struct igd {
         struct UPNPUrls urls;
         struct IGDdatas data;
@@ -19,7 +17,8 @@ struct igd {
 
 /* Whether a description URL may be fetched: an IP literal on our link, or the gateway. */
 bool igd_host_allowed(const char *description_url, const struct gateway_where *where, bool *ret_is_gateway);
-/* Searches until one is found, four times at most. False: none. Free with igd_done. */
+/* Searches once: that is four kinds of devices, GATEWAY_SEARCH_MS each where nobody answers. False: none.
+ * Free with igd_done. */
 bool igd_find(const struct gateway_where *where, bool ipv6, const atomic_bool *abandoned, struct igd *ret,
               struct gateway_result *notes);
 void igd_done(struct igd *igd);

@@ -118,24 +118,23 @@ static bool describe(struct UPNPDev *d, struct igd *ret) {
 
 bool igd_find(const struct gateway_where *where, bool ipv6, const atomic_bool *abandoned, struct igd *ret,
               struct gateway_result *notes) {
-        bool answered = false;
+        struct UPNPDev *list, *d;
+        bool answered, found;
+        int error = 0;
 
         memset(ret, 0, sizeof *ret);
-        for (int i = 0; i < IGD_SEARCHES && !atomic_load(abandoned); i++) {
-                int error = 0;
-                struct UPNPDev *list = upnpDiscover(GATEWAY_SEARCH_MS, ipv6 ? where->interface : where->address, NULL,
-                                                    UPNP_LOCAL_PORT_ANY, ipv6, 2, &error);
-                struct UPNPDev *d = choose(list, where);
-                bool found = d && describe(d, ret);
-
-                answered |= list != NULL;
-                freeUPNPDevlist(list);
-                if (found)
-                        return true;
-        }
-        gateway_note(notes, "UPnP%s: %s", ipv6 ? " over IPv6" : "",
-                     answered ? "answers, but none from a gateway of this network" : "no answer");
-        return false;
+        if (atomic_load(abandoned))
+                return false;
+        list = upnpDiscover(GATEWAY_SEARCH_MS, ipv6 ? where->interface : where->address, NULL, UPNP_LOCAL_PORT_ANY, ipv6,
+                            2, &error);
+        d = choose(list, where);
+        found = d && describe(d, ret);
+        answered = list != NULL;
+        freeUPNPDevlist(list);
+        if (!found)
+                gateway_note(notes, "UPnP%s: %s", ipv6 ? " over IPv6" : "",
+                             answered ? "answers, but none from a gateway of this network" : "no answer");
+        return found;
 }
 
 void igd_done(struct igd *igd) {

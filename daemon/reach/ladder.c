@@ -31,7 +31,7 @@ const char *ladder_kind_name(enum ladder_kind k) {
         return names[k];
 }
 
-static void word(struct ladder *l, const char *text) {
+static void word(struct reach_ladder *l, const char *text) {
         if (l->n_words < LADDER_WORDS_MAX)
                 l->words[l->n_words++] = text;
 }
@@ -46,7 +46,7 @@ static void url_v6(char out[LADDER_URL_MAX], const char *address, unsigned port)
 
 /* ---- the end ---- */
 
-static void derive(struct ladder *l) {
+static void derive(struct reach_ladder *l) {
         struct ladder_route *r = &l->route;
         struct exposure_facts e = {.ipv6_open = r->ipv6_open, .cgnat = l->cgnat};
         struct iicp_url url;
@@ -77,12 +77,12 @@ static void derive(struct ladder *l) {
         r->exposure = exposure_mode(&e);
 }
 
-static void finish(struct ladder *l) {
+static void finish(struct reach_ladder *l) {
         derive(l);
         l->step = STEP_DONE;
 }
 
-static void accept_route(struct ladder *l, int tier, enum ladder_kind kind, const char *endpoint, bool verified) {
+static void accept_route(struct reach_ladder *l, int tier, enum ladder_kind kind, const char *endpoint, bool verified) {
         struct ladder_route *r = &l->route;
 
         r->tier = tier;
@@ -92,21 +92,21 @@ static void accept_route(struct ladder *l, int tier, enum ladder_kind kind, cons
 }
 
 /* An IPv4 route of detection: IPv6 is looked at before it is handed over. */
-static void accept_v4(struct ladder *l, int tier, enum ladder_kind kind, bool verified) {
+static void accept_v4(struct reach_ladder *l, int tier, enum ladder_kind kind, bool verified) {
         accept_route(l, tier, kind, l->candidate, verified);
         l->step = STEP_DUAL_PINHOLE;
 }
 
 /* ---- asking ---- */
 
-static const struct ladder_action *ask(struct ladder *l, enum ladder_ask what, const char *url) {
+static const struct ladder_action *ask(struct reach_ladder *l, enum ladder_ask what, const char *url) {
         l->asked = (struct ladder_action){.ask = what, .nested = l->nested};
         if (url)
                 snprintf(l->asked.url, sizeof l->asked.url, "%s", url);
         return &l->asked;
 }
 
-static bool operator_usable(struct ladder *l) {
+static bool operator_usable(struct reach_ladder *l) {
         struct iicp_url url;
 
         if (!l->facts.operator_endpoint)
@@ -119,7 +119,7 @@ static bool operator_usable(struct ladder *l) {
         return false;
 }
 
-static bool operator_is_v6(const struct ladder *l) {
+static bool operator_is_v6(const struct reach_ladder *l) {
         struct iicp_url url;
 
         return iicp_url_parse(iicp_str(l->facts.operator_endpoint), &url) == 0 && url.ipv6;
@@ -130,7 +130,7 @@ static bool wants_map(const struct ladder_facts *f) {
 }
 
 /* Is the step one that is to be made now? */
-static bool due(struct ladder *l) {
+static bool due(struct reach_ladder *l) {
         const struct ladder_facts *f = &l->facts;
 
         switch ((enum step) l->step) {
@@ -162,7 +162,7 @@ static bool due(struct ladder *l) {
         return false;
 }
 
-const struct ladder_action *ladder_next(struct ladder *l) {
+const struct ladder_action *ladder_next(struct reach_ladder *l) {
         while (!due(l))
                 l->step++;
         switch ((enum step) l->step) {
@@ -207,11 +207,11 @@ const struct ladder_action *ladder_next(struct ladder *l) {
         return ask(l, LADDER_DONE, NULL);
 }
 
-void ladder_start(struct ladder *l, const struct ladder_facts *facts) {
-        *l = (struct ladder){.facts = *facts, .route = {.tier = 4}};
+void ladder_start(struct reach_ladder *l, const struct ladder_facts *facts) {
+        *l = (struct reach_ladder){.facts = *facts, .route = {.tier = 4}};
 }
 
-void ladder_out_of_time(struct ladder *l) {
+void ladder_out_of_time(struct reach_ladder *l) {
         if (l->step >= STEP_NIC && l->step < STEP_UNMAP)
                 l->step = STEP_UNMAP;
         if (l->step > STEP_UNMAP && l->step < STEP_UNPINHOLE)
@@ -225,7 +225,7 @@ void ladder_out_of_time(struct ladder *l) {
 /* ---- answers ---- */
 
 /* What the gateway's address is, where the candidate is not simply it. */
-static void nested_word(struct ladder *l, const char *external_ip) {
+static void nested_word(struct reach_ladder *l, const char *external_ip) {
         struct sockaddr_storage a;
 
         if (l->nested == NESTED_SUSPECT)
@@ -238,7 +238,7 @@ static void nested_word(struct ladder *l, const char *external_ip) {
                 word(l, external_ip && iicp_addr_parse(external_ip, &a) ? "nested_nat:this_network" : "nested_nat:unknown");
 }
 
-void ladder_mapped(struct ladder *l, bool granted, const char *protocol, const char *external_ip, uint16_t port) {
+void ladder_mapped(struct reach_ladder *l, bool granted, const char *protocol, const char *external_ip, uint16_t port) {
         struct nested_verdict v;
 
         nested_judge(external_ip, l->facts.observed_v4, &v);
@@ -257,13 +257,13 @@ void ladder_mapped(struct ladder *l, bool granted, const char *protocol, const c
                 url_v4(l->candidate, v.try_, port);
 }
 
-void ladder_pinholed(struct ladder *l, bool granted, const char *protocol) {
+void ladder_pinholed(struct reach_ladder *l, bool granted, const char *protocol) {
         l->pinhole = granted;
         snprintf(l->pinhole_by, sizeof l->pinhole_by, "%s", granted ? protocol : "");
         l->step++;
 }
 
-static void probed_mapping(struct ladder *l, enum ladder_probe outcome) {
+static void probed_mapping(struct reach_ladder *l, enum ladder_probe outcome) {
         if (outcome == PROBE_VERIFIED || (outcome == PROBE_INDETERMINATE && !l->needs_verified)) {
                 snprintf(l->route.mapping, sizeof l->route.mapping, "%s", l->mapping);
                 accept_v4(l, 1, l->nested == NESTED_SINGLE || l->nested == NESTED_SUSPECT ? ROUTE_MAPPED : ROUTE_MAPPED_NESTED,
@@ -277,7 +277,7 @@ static void probed_mapping(struct ladder *l, enum ladder_probe outcome) {
         l->step = STEP_UNMAP;
 }
 
-static void probed_ipv6(struct ladder *l, enum ladder_probe outcome) {
+static void probed_ipv6(struct reach_ladder *l, enum ladder_probe outcome) {
         bool insists = l->facts.advertise_unverified_ipv6;
 
         if (outcome == PROBE_VERIFIED || insists) {
@@ -295,7 +295,7 @@ static void probed_ipv6(struct ladder *l, enum ladder_probe outcome) {
         l->step = STEP_UNPINHOLE;
 }
 
-void ladder_probed(struct ladder *l, enum ladder_probe outcome) {
+void ladder_probed(struct reach_ladder *l, enum ladder_probe outcome) {
         switch ((enum step) l->step) {
         case STEP_OPERATOR:
                 if (outcome == PROBE_REFUTED)
@@ -335,7 +335,7 @@ void ladder_probed(struct ladder *l, enum ladder_probe outcome) {
         }
 }
 
-void ladder_tunnelled(struct ladder *l, bool ok, const char *url) {
+void ladder_tunnelled(struct reach_ladder *l, bool ok, const char *url) {
         bool given = l->step == STEP_TUNNEL_GIVEN;
 
         if (ok) {
@@ -347,7 +347,7 @@ void ladder_tunnelled(struct ladder *l, bool ok, const char *url) {
         l->step++;
 }
 
-void ladder_bound(struct ladder *l, bool ok, const char *endpoint) {
+void ladder_bound(struct reach_ladder *l, bool ok, const char *endpoint) {
         if (ok) {
                 accept_route(l, 3, ROUTE_RELAY, endpoint, true);
                 finish(l);
@@ -355,7 +355,7 @@ void ladder_bound(struct ladder *l, bool ok, const char *endpoint) {
                 l->step = STEP_NONE; /* a fixed relay ends it, an elected one was the last step */
 }
 
-void ladder_revoked(struct ladder *l) {
+void ladder_revoked(struct reach_ladder *l) {
         if (l->step == STEP_UNMAP) {
                 word(l, "mapping_revoked");
                 l->mapping[0] = '\0';

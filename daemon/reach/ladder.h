@@ -69,7 +69,7 @@ struct ladder_route {
         bool verified, ipv6_open;
 };
 
-struct ladder {
+struct reach_ladder {
         struct ladder_facts facts;
         int step;            /* private: see ladder.c */
         struct ladder_action asked;
@@ -83,19 +83,19 @@ struct ladder {
         unsigned n_words;
 };
 
-void ladder_start(struct ladder *l, const struct ladder_facts *facts);
+void ladder_start(struct reach_ladder *l, const struct ladder_facts *facts);
 /* What is to be done now. The same until it is answered. */
-const struct ladder_action *ladder_next(struct ladder *l);
+const struct ladder_action *ladder_next(struct reach_ladder *l);
 
 /* Answers. protocol: "igd1", "igd2", "pcp", "nat_pmp". */
-void ladder_mapped(struct ladder *l, bool granted, const char *protocol, const char *external_ip, uint16_t port);
-void ladder_pinholed(struct ladder *l, bool granted, const char *protocol);
-void ladder_probed(struct ladder *l, enum ladder_probe outcome);
-void ladder_tunnelled(struct ladder *l, bool ok, const char *url /* of a started one */);
-void ladder_bound(struct ladder *l, bool ok, const char *endpoint);
+void ladder_mapped(struct reach_ladder *l, bool granted, const char *protocol, const char *external_ip, uint16_t port);
+void ladder_pinholed(struct reach_ladder *l, bool granted, const char *protocol);
+void ladder_probed(struct reach_ladder *l, enum ladder_probe outcome);
+void ladder_tunnelled(struct reach_ladder *l, bool ok, const char *url /* of a started one */);
+void ladder_bound(struct reach_ladder *l, bool ok, const char *endpoint);
 /* Of the asks that only revoke. */
-void ladder_revoked(struct ladder *l);
+void ladder_revoked(struct reach_ladder *l);
 /* The time for detection is over: steps 4 to 6 are skipped. */
-void ladder_out_of_time(struct ladder *l);
+void ladder_out_of_time(struct reach_ladder *l);
 
 #endif

@@ -19,6 +19,7 @@ struct local {
         bool v6_temporary;                 /* only a temporary address was there */
         uint32_t v6_preferred_s;
         bool bridged;
+        bool v4_way_out;                   /* an IPv4 default route: without one no IPv4 caller gets an answer */
 };
 
 /* container: marks of one were found (a file or the environment). */

@@ -65,7 +65,7 @@ static void again(void *arg) {
 void routes_look(struct routes *r, const char *reason, bool now) {
         uint64_t at_ms = routes_now(r), earliest_ms = r->ended_ms ? r->ended_ms + ROUTES_APART_MS : at_ms;
 
-        if (!r || r->stopping)
+        if (r->stopping)
                 return;
         r->next_reason = reason;
         if (!r->running)
@@ -124,11 +124,25 @@ static void look_at_address(void *arg) {
 }
 
 static void router_late(void *arg) {
-        run_router_late(arg);
+        struct routes *r = arg;
+
+        if (!r->stopping && r->call)
+                run_router_late(r);
+}
+
+static void stop_now(struct routes *r) {
+        router_give_up(r);
+        timer_clear(&r->budget);
+        r->stop_fn(r->stop_arg);
 }
 
 static void budget_over(void *arg) {
-        run_out_of_time(arg);
+        struct routes *r = arg;
+
+        if (r->stopping)
+                stop_now(r);
+        else
+                run_out_of_time(r);
 }
 
 /* ---- the outcome ---- */
@@ -173,6 +187,8 @@ static void take_over(struct routes *r, struct kept_lease *kept, struct kept_lea
 }
 
 void routes_registered(struct routes *r) {
+        if (!r)
+                return; /* a node without network, in tests */
         for (size_t i = 0; i < ARRAY_SIZE(r->old); i++)
                 if (r->old[i].held)
                         router_revoke(r, &r->old[i]);
@@ -227,7 +243,11 @@ void routes_refused(struct routes *r, const char *endpoint) {
 }
 
 void routes_observed(struct routes *r, const char *address) {
-        bool changed = r->observed[0] && !strchr(address, ':') && !strchr(r->observed, ':') && strcmp(r->observed, address) != 0;
+        bool changed;
+
+        if (!r)
+                return;
+        changed = r->observed[0] && !strchr(address, ':') && !strchr(r->observed, ':') && strcmp(r->observed, address) != 0;
 
         snprintf(r->observed, sizeof r->observed, "%s", address);
         r->observed_ms = routes_now(r);
@@ -282,6 +302,33 @@ void routes_start(struct routes *r) {
         timer_set_ms(&r->again, 0);
 }
 
+/* Back to what the configuration says: what was found is given up. */
+static void retire(struct routes *r) {
+        run_cancel(r);
+        timer_clear(&r->again);
+        timer_clear(&r->reprobe);
+        timer_clear(&r->address);
+        for (size_t i = 0; i < 2; i++)
+                if ((i ? &r->pinhole : &r->mapping)->held) {
+                        keep_drop(r, i ? &r->pinhole : &r->mapping);
+                        router_revoke(r, i ? &r->pinhole : &r->mapping);
+                }
+        r->live = (struct ladder_route){.tier = 4};
+        keep_save(r);
+}
+
+void routes_reload(struct routes *r) {
+        if (!routes_wanted(r->node)) {
+                retire(r);
+                return;
+        }
+        if (r->live.tier == 4) {
+                r->node->endpoint[0] = '\0';
+                r->node->endpoint_why = r->why;
+        }
+        routes_look(r, "the configuration was changed", true);
+}
+
 /* ---- the end ---- */
 
 static void close_next(struct routes *r);
@@ -307,9 +354,7 @@ static void close_next(struct routes *r) {
                 if (router_ask(r, c, STOP_MS))
                         return;
         }
-        keep_save(r);
-        timer_clear(&r->budget);
-        r->stop_fn(r->stop_arg);
+        stop_now(r);
 }
 
 void routes_stop(struct routes *r, void (*fn)(void *arg), void *arg) {
@@ -320,6 +365,7 @@ void routes_stop(struct routes *r, void (*fn)(void *arg), void *arg) {
         run_cancel(r);
         r->stopping = true;
         timer_clear(&r->again);
+        timer_set_ms(&r->budget, STOP_MS);
         close_next(r);
 }
 

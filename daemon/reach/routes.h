@@ -32,6 +32,8 @@ struct routes *routes_free(struct routes *r);
 void routes_start(struct routes *r);
 /* Something has happened (static reason): look again. now: without the pause between detections. */
 void routes_look(struct routes *r, const char *reason, bool now);
+/* A setting that a detection depends on was changed. */
+void routes_reload(struct routes *r);
 /* The directory refused this endpoint: it is dead for 300 s, the ladder goes on below it. */
 void routes_refused(struct routes *r, const char *endpoint);
 /* The directory has what is published now: what belonged to the route before may be closed. */

@@ -52,7 +52,7 @@ struct evidence {
 
 struct routes {
         struct node *node;
-        struct ladder ladder;
+        struct reach_ladder ladder;
         struct local local;
         struct local_texts {
                 char nic[INET_ADDRSTRLEN], observed[INET_ADDRSTRLEN], ipv6[INET6_ADDRSTRLEN];

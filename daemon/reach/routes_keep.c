@@ -3,6 +3,7 @@
 
 #include "log.h"
 #include "state.h"
+#include "state_file.h"
 #include "util.h"
 
 #include <iicp/codec.h>
@@ -214,10 +215,11 @@ static void load_nonce(json_object *doc, const char *name, struct kept_lease *k)
 }
 
 void keep_load(struct routes *r) {
-        struct iicp_buf text = {.max = 65536};
+        struct iicp_buf text = {.max = STATE_FILE_MAX};
         json_object *doc = NULL;
+        char why[256];
 
-        if (state_read_file(state_dir_fd(r->node->state), STATE_NAME, &text) == 0)
+        if (state_file_read(state_dir_fd(r->node->state), STATE_NAME, &text, why, sizeof why) == 0)
                 doc = json_tokener_parse(text.p);
         if (json_object_is_type(doc, json_type_object)) {
                 load_nonce(doc, "mapping", &r->mapping);

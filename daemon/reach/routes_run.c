@@ -222,7 +222,7 @@ static void climb(struct routes *r) {
 
         snprintf(t->nic, sizeof t->nic, "%s", r->local.nic_v4);
         snprintf(t->ipv6, sizeof t->ipv6, "%s", r->local.v6.address);
-        snprintf(t->observed, sizeof t->observed, "%.15s", fresh && !strchr(r->observed, ':') ? r->observed : "");
+        snprintf(t->observed, sizeof t->observed, "%.15s", r->local.v4_way_out && fresh && !strchr(r->observed, ':') ? r->observed : "");
         f.nic_v4 = t->nic[0] ? t->nic : NULL;
         f.ipv6 = t->ipv6[0] ? t->ipv6 : NULL;
         f.observed_v4 = t->observed[0] ? t->observed : NULL;

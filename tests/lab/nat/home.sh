@@ -16,8 +16,12 @@ for n in inet rtr host host2; do
 done
 ip link add wan0 netns "${p}_rtr" type veth peer name i0 netns "${p}_inet"
 ip -n "${p}_rtr" link add lan0 type bridge forward_delay 0 mcast_snooping 0
-ip link add p1 netns "${p}_rtr" type veth peer name eth0 netns "${p}_host"
-ip link add p2 netns "${p}_rtr" type veth peer name eth0 netns "${p}_host2"
+# eth0 is a macvlan on the cable: a veth with a private address would look like a container's
+for h in host:p1 host2:p2; do
+        ip link add "${h#*:}" netns "${p}_rtr" type veth peer name cable netns "${p}_${h%:*}"
+        ip -n "${p}_${h%:*}" link set cable up
+        ip -n "${p}_${h%:*}" link add link cable name eth0 type macvlan mode bridge
+done
 for i in p1 p2; do
         ip -n "${p}_rtr" link set $i master lan0
         ip -n "${p}_rtr" link set $i up

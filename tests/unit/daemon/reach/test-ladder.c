@@ -63,7 +63,7 @@ struct opened {
         int mappings, pinholes, probes;
 };
 
-static void answer(struct ladder *l, const struct ladder_action *a, struct json_object *f, struct opened *o) {
+static void answer(struct reach_ladder *l, const struct ladder_action *a, struct json_object *f, struct opened *o) {
         struct json_object *mapping = vector_find(f, "mapping"), *v6 = vector_find(f, "v6"),
                            *tunnel = vector_find(f, "quick_tunnel");
         bool granted;
@@ -106,7 +106,7 @@ static void answer(struct ladder *l, const struct ladder_action *a, struct json_
         }
 }
 
-static struct opened climb(struct ladder *l, struct json_object *f) {
+static struct opened climb(struct reach_ladder *l, struct json_object *f) {
         struct ladder_facts facts = facts_of(f);
         struct opened o = {0};
         const struct ladder_action *a;
@@ -120,7 +120,7 @@ static struct opened climb(struct ladder *l, struct json_object *f) {
         return o;
 }
 
-static void compare_words(const char *id, const struct ladder *l, struct json_object *expect) {
+static void compare_words(const char *id, const struct reach_ladder *l, struct json_object *expect) {
         struct json_object *log = vector_get(expect, "log");
 
         if (json_object_array_length(log) != l->n_words)
@@ -142,7 +142,7 @@ static void IICPD_04_08_IICPD_04_01_routes_of_the_cases(void **state) {
         vector_each(vector_get(doc, "cases"), c) {
                 struct json_object *expect = vector_get(c, "expect");
                 const char *id = vector_str(c, "id").p;
-                struct ladder l;
+                struct reach_ladder l;
                 struct opened o = climb(&l, vector_get(c, "facts"));
 
                 same(id, "kind", ladder_kind_name(l.route.kind), text_in(expect, "kind"));
@@ -171,7 +171,7 @@ static void IICPD_04_10_no_private_address_leaves_the_ladder(void **state) {
         for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
                 struct ladder_facts f = {.port = 9484, .auto_detect = true, .private_v4 = true, .relay_capable = true};
                 const struct ladder_action *a;
-                struct ladder l;
+                struct reach_ladder l;
 
                 ladder_start(&l, &f);
                 assert_int_equal(ladder_next(&l)->ask, LADDER_MAP);
@@ -187,7 +187,7 @@ static void IICPD_04_10_no_private_address_leaves_the_ladder(void **state) {
 
 static void IICPD_04_23_unverified_ipv6_needs_the_operator(void **state) {
         struct ladder_facts f = {.port = 9484, .auto_detect = true, .ipv6 = "2a10:aaaa:0:77::2", .relay_capable = true};
-        struct ladder l;
+        struct reach_ladder l;
 
         (void) state;
         for (int insists = 0; insists < 2; insists++) {
@@ -210,7 +210,7 @@ static void IICPD_04_23_unverified_ipv6_needs_the_operator(void **state) {
 static void IICPD_04_08_time_is_up(void **state) {
         struct ladder_facts f = {.port = 9484, .auto_detect = true, .private_v4 = true, .observed_v4 = "7.7.7.10",
                                  .ipv6 = "2a10:aaaa:0:77::2"};
-        struct ladder l;
+        struct reach_ladder l;
 
         (void) state;
         ladder_start(&l, &f);
@@ -227,7 +227,7 @@ static void IICPD_04_08_time_is_up(void **state) {
 
 static void IICPD_04_03_dual_stack_changes_exposure_only(void **state) {
         struct ladder_facts f = {.port = 9484, .auto_detect = true, .nic_v4 = "7.7.7.50", .ipv6 = "2a10:aaaa:0:77::2"};
-        struct ladder l;
+        struct reach_ladder l;
 
         (void) state;
         for (int open = 0; open < 2; open++) {

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "iicpctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Two views of one document: what is published, and the evidence of the last detection. */
+
+static const struct {
+        const char *code, *verdict, *todo;
+} guidance[] = {
+        {"port_forward", "no protocol opens the port", "forward the task port (TCP) to this machine at the router, the same port on both sides"},
+        {"router_setting", "the router can open the port, but refuses this machine",
+         "allow this device to open ports by itself at the router (\"UPnP\", \"automatic port sharing\"), then iicpctl redetect"},
+        {"router_full", "the router's table is full", "delete stale entries at the router, or restart it"},
+        {"cgnat", "the provider shares one address; no setting here can help", "ask the provider for a public IPv4 address, or use IPv6"},
+        {"double_nat", "two routers in a row", "bridge mode, or exposed host to the inner router, on the outer one"},
+        {"ipv6_firewall", "the router blocks incoming IPv6", "open a pinhole for the task port (TCP) to this address at the router"},
+        {"host_firewall", "the address is public, this machine drops the call", "open the task port in ufw, firewalld or nft"},
+        {"container", "a container network hides us", "host network, or publish the port 1:1 and set node.public_endpoint"},
+        {"set_public_endpoint", "detection is off or refused and no endpoint is set", "set node.public_endpoint, like http://203.0.113.7:9484"},
+        {"directory_blind_ipv6", "IPv6 may work, nobody could look", "nat.probe_url with a service of yours, or nat.advertise_unverified_ipv6"},
+};
+
+static json_object *get(json_object *o, const char *name) {
+        json_object *v = NULL;
+
+        if (json_object_is_type(o, json_type_object))
+                json_object_object_get_ex(o, name, &v);
+        return v;
+}
+
+static const char *or_none(const char *s, const char *none) {
+        return *s ? s : none;
+}
+
+static void lease(json_object *r, const char *name) {
+        json_object *m = get(r, name);
+
+        if (json_object_is_type(m, json_type_object) && json_object_get_boolean(get(m, "active")))
+                printf("  %-9s %s, external port %s, lease %s s, %s s left, renewed %s times\n", name, text_of(m, "protocol"),
+                       text_of(m, "external_port"), text_of(m, "lease_s"), text_of(m, "left_s"), text_of(m, "renewals"));
+}
+
+static void render_routes(const struct options *o, json_object *doc) {
+        json_object *r = get(doc, "reachability");
+
+        (void) o;
+        printf("  route     %s\n  tier      %s (%s)%s\n", or_none(text_of(r, "route"), "none"), text_of(r, "tier"), text_of(r, "kind"),
+               json_object_get_boolean(get(r, "looking")) ? ", looking" : "");
+        if (*text_of(r, "verified"))
+                printf("  proof     %s%s%s%s%s\n", text_of(r, "verified"), *text_of(r, "verified_by") ? " by " : "",
+                       text_of(r, "verified_by"), *text_of(r, "verified_age_s") ? ", seconds ago: " : "",
+                       text_of(r, "verified_age_s"));
+        lease(r, "mapping");
+        lease(r, "pinhole");
+        if (*text_of(r, "observed_ip"))
+                printf("  seen as   %s\n", text_of(r, "observed_ip"));
+        if (*text_of(r, "why"))
+                printf("  why       %s\n", text_of(r, "why"));
+        printf("  more      iicpctl netcheck\n");
+}
+
+static void render_guidance(json_object *list) {
+        for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+                const char *code = json_object_get_string(json_object_array_get_idx(list, i));
+
+                for (size_t k = 0; k < sizeof guidance / sizeof guidance[0]; k++)
+                        if (strcmp(guidance[k].code, code) == 0)
+                                printf("%s %s: %s\n            %s\n", i ? "           " : "Do         ", code, guidance[k].verdict,
+                                       guidance[k].todo);
+        }
+}
+
+static void render_netcheck(const struct options *o, json_object *doc) {
+        json_object *r = get(doc, "reachability"), *log = get(r, "log");
+
+        (void) o;
+        if (!log || json_object_array_length(log) == 0) {
+                printf("%s\n", *text_of(r, "route") ? "The endpoint is configured; nothing is looked for."
+                                                    : json_object_get_boolean(get(r, "looking")) ? "A detection is under way."
+                                                                                                 : "No detection has run yet.");
+                if (*text_of(r, "why"))
+                        printf("Why         %s\n", text_of(r, "why"));
+                return;
+        }
+        printf("From the daemon's run %s s ago (%s), which took %s ms. iicpctl redetect repeats it.\n\n", text_of(r, "run_age_s"),
+               text_of(r, "reason"), text_of(r, "run_took_ms"));
+        printf("%-5s %-14s %-10s %7s  %s\n", "TIER", "STEP", "RESULT", "AT ms", "EVIDENCE");
+        for (size_t i = 0; i < json_object_array_length(log); i++) {
+                json_object *e = json_object_array_get_idx(log, i);
+
+                printf("%-5s %-14s %-10s %7s  %s\n", text_of(e, "tier"), text_of(e, "step"), text_of(e, "result"),
+                       text_of(e, "at_ms"), text_of(e, "evidence"));
+        }
+        printf("\nVerdict     tier %s, %s%s%s\n", text_of(r, "tier"), text_of(r, "kind"), *text_of(r, "route") ? ": " : "",
+               text_of(r, "route"));
+        if (strcmp(text_of(r, "tier"), "4") == 0)
+                render_guidance(get(r, "guidance"));
+}
+
+static int view(const struct options *o, int argc, void (*render)(const struct options *, json_object *)) {
+        struct answer a;
+        int r;
+
+        if (argc > 0) {
+                tell_error(o, "usage", "no argument is expected", "iicpctl --help");
+                return EXIT_USAGE;
+        }
+        r = call(o, "GET", "/v1/routes", NULL, &a);
+        if (r != EXIT_DONE)
+                return r;
+        if (a.status != 200 || !a.doc)
+                r = tell_refusal(o, &a);
+        else {
+                if (o->json)
+                        puts(a.text);
+                else
+                        render(o, a.doc);
+                if (strcmp(text_of(get(a.doc, "reachability"), "tier"), "4") == 0)
+                        r = EXIT_NOT_READY;
+        }
+        answer_done(&a);
+        return r;
+}
+
+int cmd_routes(const struct options *o, int argc, char **argv) {
+        (void) argv;
+        return view(o, argc, render_routes);
+}
+
+int cmd_netcheck(const struct options *o, int argc, char **argv) {
+        (void) argv;
+        return view(o, argc, render_netcheck);
+}
