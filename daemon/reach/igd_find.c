@@ -125,8 +125,12 @@ bool igd_find(const struct gateway_where *where, bool ipv6, const atomic_bool *a
         memset(ret, 0, sizeof *ret);
         if (atomic_load(abandoned))
                 return false;
-        list = upnpDiscover(GATEWAY_SEARCH_MS, ipv6 ? where->interface : where->address, NULL, UPNP_LOCAL_PORT_ANY, ipv6,
-                            2, &error);
+        /* Over IPv6 only version 2 is of use: nothing else knows pinholes. */
+        if (ipv6)
+                list = upnpDiscoverDevice("urn:schemas-upnp-org:device:InternetGatewayDevice:2", GATEWAY_SEARCH_MS,
+                                          where->interface, NULL, UPNP_LOCAL_PORT_ANY, 1, 2, &error);
+        else
+                list = upnpDiscover(GATEWAY_SEARCH_MS, where->address, NULL, UPNP_LOCAL_PORT_ANY, 0, 2, &error);
         d = choose(list, where);
         found = d && describe(d, ret);
         answered = list != NULL;

@@ -3,6 +3,7 @@
 
 #include "listener.h"
 #include "log.h"
+#include "tls_port.h"
 #include "util.h"
 
 #include <stdarg.h>
@@ -21,7 +22,7 @@ uint64_t routes_now(const struct routes *r) {
 bool routes_wanted(const struct node *n) {
         const struct config *c = n->config;
 
-        return !c->public_endpoint && !c->allow_private && (c->nat_auto || c->nat_tunnel_url) && !c->listen_address &&
+        return !c->public_endpoint && !tls_port_active(n->tls) && !c->allow_private && (c->nat_auto || c->nat_tunnel_url) && !c->listen_address &&
                !listener_loopback_only(n->listener);
 }
 
