@@ -318,7 +318,7 @@ def clean_environment(extra=None):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "real: needs real inference servers; runs with IICPD_LAB=yes")
+    config.addinivalue_line("markers", "real: needs real inference servers or routers; runs with IICPD_LAB=yes")
 
 
 def pytest_collection_modifyitems(config, items):

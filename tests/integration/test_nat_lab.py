@@ -14,6 +14,8 @@ import pytest
 
 from conftest import LAB, Node, Process, clean_environment, program, wait_until
 
+pytestmark = pytest.mark.real  # a router of the real kind; the job "lab"
+
 NAT = LAB / "nat"
 INTERNET = "8.8.4.4"
 BUDGET_S = 45  # the ladder's 25 s, registration, a slow machine
@@ -154,7 +156,7 @@ def expect_registered(home, node, **fields):
 
 
 def stop_and_expect_closed(home, node):
-    node.terminate = node.popen.terminate()
+    node.popen.terminate()
     assert node.wait() == 0
     assert home.rules() == [], "something stayed open at the router"
 
