@@ -19,6 +19,8 @@
 void tell_error(const struct options *o, const char *code, const char *message, const char *todo) {
         struct iicp_buf b = {0};
 
+        if (o->quiet)
+                return;
         if (!o->json) {
                 fprintf(stderr, "iicpctl: %s%s%s\n", message, todo[0] ? ": " : "", todo);
                 return;

@@ -7,6 +7,7 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 enum exit_code {
         EXIT_DONE = 0,
@@ -24,7 +25,16 @@ struct options {
         const char *socket;      /* path */
         long timeout_s;
         bool json, verbose, colour, utf8;
+        bool quiet;              /* errors are not told: the caller looks again */
 };
+
+/* The one table of commands: help and completions come from it. */
+struct command {
+        const char *name, *args, *help;
+        int (*fn)(const struct options *o, int argc, char **argv);
+};
+extern const struct command commands[];
+extern const size_t n_commands;
 
 struct answer {
         long status;             /* HTTP, 0 = none */
@@ -43,6 +53,11 @@ void tell_error(const struct options *o, const char *code, const char *message, 
 
 /* check.c: the health snapshot. Its exit codes are its own: 0 live, 1 not, 2 unknown. */
 int cmd_check(const struct options *o, int argc, char **argv);
+
+/* wait.c. EXIT_WAIT when it ran out. */
+int cmd_wait(const struct options *o, int argc, char **argv);
+/* After a drain: until no task runs. */
+int wait_drained(const struct options *o);
 
 /* directory.c */
 int cmd_reregister(const struct options *o, int argc, char **argv);

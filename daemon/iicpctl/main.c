@@ -8,19 +8,11 @@
 #include <getopt.h>
 #include <langinfo.h>
 #include <locale.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define SOCKET_DEFAULT "/run/iicpd/control.sock"
 #define TIMEOUT_S 30
-#define WAIT_S 600 /* drain --wait: the longest drain time that can be configured */
-
-struct command {
-        const char *name, *args, *help;
-        int (*fn)(const struct options *o, int argc, char **argv);
-};
 
 /* Reads a document and shows it by `render`, or as it is under --json. */
 static int show(const struct options *o, const char *path, void (*render)(const struct options *, json_object *)) {
@@ -177,37 +169,6 @@ static int cmd_reload(const struct options *o, int argc, char **argv) {
         return r;
 }
 
-static void pause_ms(int ms) {
-        poll(NULL, 0, ms);
-}
-
-/* Counts running tasks down; one line at a terminal, first and last otherwise. */
-static int wait_drained(const struct options *o) {
-        time_t end = time(NULL) + WAIT_S;
-        long running = -1;
-
-        while (time(NULL) < end) {
-                json_object *tasks = NULL;
-                struct answer a;
-                long now;
-                int r = call(o, "GET", "/v1/status", NULL, &a);
-
-                if (r != EXIT_DONE)
-                        return r;
-                json_object_object_get_ex(a.doc, "tasks", &tasks);
-                now = strtol(text_of(tasks, "active"), NULL, 10);
-                answer_done(&a);
-                if (now != running && !o->json)
-                        fprintf(stderr, "%ld task%s left\n", now, now == 1 ? "" : "s");
-                running = now;
-                if (now == 0)
-                        return EXIT_DONE;
-                pause_ms(200);
-        }
-        tell_error(o, "wait", "tasks still run", "iicpctl tasks");
-        return EXIT_WAIT;
-}
-
 static int cmd_drain(const struct options *o, int argc, char **argv) {
         bool wait = argc > 0 && strcmp(argv[0], "--wait") == 0;
         struct answer a = {0};
@@ -275,7 +236,7 @@ static int cmd_version(const struct options *o, int argc, char **argv) {
         return r;
 }
 
-static const struct command commands[] = {
+const struct command commands[] = {
         {"status", "", "what the node is doing, and why it is not", cmd_status},
         {"tasks", "", "running and waiting tasks", cmd_tasks},
         {"backends", "", "inference servers and their state", cmd_backends},
@@ -288,6 +249,7 @@ static const struct command commands[] = {
         {"netcheck", "", "evidence of the last detection, and what to do", cmd_netcheck},
         {"redetect", "", "look for a route again now", cmd_redetect},
         {"check", "[--ready [--allow-degraded]]", "is it alive, is it ready: for probes; needs no socket", cmd_check},
+        {"wait", "STATE [-t SECONDS]", "return when it is ready, registered, drained, stopped", cmd_wait},
         {"config", "[KEY | --changed]", "effective settings and where each comes from", cmd_config},
         {"metrics", "", "Prometheus text", cmd_metrics},
         {"reload", "", "read the configuration again, or say why not", cmd_reload},
@@ -299,10 +261,11 @@ static const struct command commands[] = {
         {"identity", "reset [--yes-id ID]", "a new id and key (reputation is lost)", cmd_identity},
         {"version", "", "versions of this program and of the daemon", cmd_version},
 };
+const size_t n_commands = ARRAY_SIZE(commands);
 
 static void help(FILE *f) {
         fprintf(f, "iicpctl [-s SOCKET] [--json] [--color=WHEN] [-t SECONDS] COMMAND\n\n");
-        for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        for (size_t i = 0; i < n_commands; i++)
                 fprintf(f, "  %-11s %-28s %s\n", commands[i].name, commands[i].args, commands[i].help);
         fprintf(f, "\nExit: 0 done, ready; 1 refused or failed; 2 usage; 3 not running; 4 no permission;\n"
                    "5 no answer; 10 degraded; 11 not ready, starting, draining; 12 wait ran out\n"
@@ -317,7 +280,7 @@ static int unknown_command(const struct options *o, const char *name) {
         unsigned best = 3;
         char message[96], todo[96];
 
-        for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        for (size_t i = 0; i < n_commands; i++) {
                 unsigned d = edit_distance(name, commands[i].name, 2);
 
                 if (d < best) {
@@ -394,7 +357,7 @@ int main(int argc, char **argv) {
                 return EXIT_USAGE;
         }
         r = -1;
-        for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        for (size_t i = 0; i < n_commands; i++)
                 if (strcmp(commands[i].name, argv[optind]) == 0)
                         r = commands[i].fn(&o, argc - optind - 1, argv + optind + 1);
         if (r < 0)

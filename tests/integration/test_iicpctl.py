@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands of the operator's day: wait."""
+
+import json
+import subprocess
+
+import pytest
+
+from conftest import clean_environment, program
+
+
+@pytest.fixture
+def demo(node_factory):
+    return node_factory()
+
+
+class Nobody:
+    def __init__(self, folder):
+        self.control_socket = folder / "none.sock"
+
+
+# ---- wait ----
+
+
+def test_wait_returns_when_it_is_so(node_factory, lab, backend, iicpctl):
+    node = node_factory(lab=lab, backend=backend)
+    for state in ("registered", "ready", "degraded", "route"):
+        result = iicpctl(node, "wait", state, "-t", 30)
+        assert result.returncode == 0, (state, result.stderr)
+        assert result.stdout.startswith(f"{state} after "), state
+    document = json.loads(iicpctl(node, "wait", "ready", "--timeout=5", "--json").stdout)
+    assert document["schema"] == "iicp.wait/1" and document["reached"] is True
+    assert document["state"] == "ready"
+
+
+def test_wait_runs_out_with_12_and_says_what_is(demo, iicpctl):
+    result = iicpctl(demo, "wait", "drained", "-t", 0)
+    assert result.returncode == 12
+    assert "not drained after 0 s" in result.stderr and demo.status()["state"] in result.stderr
+    result = iicpctl(demo, "--json", "wait", "drained", "--timeout", 0)
+    assert result.returncode == 12 and json.loads(result.stdout)["error"]["code"] == "wait"
+    assert iicpctl(demo, "drain").returncode == 0
+    assert iicpctl(demo, "wait", "drained", "-t", 10).returncode == 0
+
+
+def test_wait_looks_again_until_the_daemon_is_there_and_gone(demo, tmp_path, iicpctl):
+    assert iicpctl(Nobody(tmp_path), "wait", "stopped", "-t", 0).returncode == 0
+    result = iicpctl(Nobody(tmp_path), "wait", "ready", "-t", 0)
+    assert result.returncode == 12 and "not running" in result.stderr
+    assert iicpctl(demo, "wait", "stopped", "-t", 0).returncode == 12
+    waiter = subprocess.Popen([program("iicpctl"), "-s", str(demo.control_socket), "wait", "stopped", "-t", "30"],
+                              stdout=subprocess.PIPE, text=True, env=clean_environment())
+    assert demo.stop() == 0
+    assert waiter.communicate(timeout=40)[0].startswith("stopped after") and waiter.returncode == 0
+
+
+def test_wait_says_what_can_be_waited_for(demo, iicpctl):
+    result = iicpctl(demo, "wait", "redy")
+    assert result.returncode == 2 and "did you mean 'ready'" in result.stderr
+    assert iicpctl(demo, "wait").returncode == 2
+    for time in ("-1", "abc", "86401"):
+        assert iicpctl(demo, "wait", "ready", "-t", time).returncode == 2, time
