@@ -305,64 +305,22 @@ void iicp_msg_response_put(struct iicp_buf *out, const struct iicp_msg_response 
         put_response(&w, m, form, result);
 }
 
-/* ---- sequence ---- */
+/* ---- lifecycle ---- */
 
-static bool event_fits(enum iicp_native_status status, struct iicp_str event) {
-        switch (status) {
-        case IICP_NATIVE_PARTIAL:
-                return iicp_str_is(event, "partial");
-        case IICP_NATIVE_SUCCESS:
-                return iicp_str_is(event, "completed");
-        case IICP_NATIVE_ERROR:
-                return iicp_str_is(event, "failed") || iicp_str_is(event, "cancelled");
-        case IICP_NATIVE_TIMEOUT:
-                return iicp_str_is(event, "timed_out") || iicp_str_is(event, "expired");
-        case IICP_NATIVE_UNKNOWN:
-                break;
-        }
-        return false;
-}
-
-enum iicp_sequence_verdict iicp_native_sequence_check(struct iicp_native_sequence *s, const struct iicp_msg_response *m) {
+/* Keys 12 and 13.4 disagree also when only one of them is there; a status that is none fits no event. */
+void iicp_msg_response_lifecycle(const struct iicp_msg_response *m, struct iicp_lifecycle_message *ret) {
         const struct iicp_msg_lifecycle *l = &m->lifecycle;
-        bool terminal;
 
-        if (s->terminal)
-                return IICP_SEQUENCE_AFTER_TERMINAL;
-        if (!l->present || !l->has_sequence)
-                return IICP_SEQUENCE_MISSING_LIFECYCLE;
-        if (!iicp_str_eq(m->session_id, s->session_id))
-                return IICP_SEQUENCE_SESSION_DRIFT;
-        if (!iicp_str_eq(m->call_id, s->call_id))
-                return IICP_SEQUENCE_CALL_DRIFT;
-        if (!iicp_str_eq(l->task_id, s->task_id))
-                return IICP_SEQUENCE_TASK_DRIFT;
-        if (l->sequence != s->next)
-                return l->sequence < s->next ? IICP_SEQUENCE_DISCARD : IICP_SEQUENCE_DRIFT;
-        if (m->has_final != l->has_final || m->is_final != l->is_final)
-                return IICP_SEQUENCE_FINALITY;
-        if (!m->has_status || !event_fits(m->status, l->event))
-                return IICP_SEQUENCE_STATUS_EVENT;
-        terminal = m->status != IICP_NATIVE_PARTIAL;
-        if (l->is_final != terminal)
-                return IICP_SEQUENCE_TERMINAL_FLAG;
-        s->next++;
-        s->terminal = terminal;
-        return IICP_SEQUENCE_ACCEPT;
-}
-
-const char *iicp_sequence_name(enum iicp_sequence_verdict v) {
-        static const char *const names[] = {
-                [IICP_SEQUENCE_AFTER_TERMINAL] = "response_after_terminal",
-                [IICP_SEQUENCE_MISSING_LIFECYCLE] = "missing_lifecycle",
-                [IICP_SEQUENCE_SESSION_DRIFT] = "session_id_drift",
-                [IICP_SEQUENCE_CALL_DRIFT] = "call_id_drift",
-                [IICP_SEQUENCE_TASK_DRIFT] = "task_id_drift",
-                [IICP_SEQUENCE_DRIFT] = "sequence_drift",
-                [IICP_SEQUENCE_FINALITY] = "finality_disagreement",
-                [IICP_SEQUENCE_STATUS_EVENT] = "status_event_disagreement",
-                [IICP_SEQUENCE_TERMINAL_FLAG] = "terminal_flag_mismatch",
+        *ret = (struct iicp_lifecycle_message){
+                .session_id = m->session_id,
+                .call_id = m->call_id,
+                .task_id = l->task_id,
+                .event = l->event,
+                .status = m->has_status ? iicp_str(iicp_native_status_name(m->status)) : IICP_STR(""),
+                .has_lifecycle = l->present && l->has_sequence,
+                .sequence = l->sequence,
+                .is_final = l->is_final,
+                .has_frame_final = true,
+                .frame_final = m->has_final == l->has_final ? m->is_final : !l->is_final,
         };
-
-        return (unsigned) v < ARRAY_SIZE(names) ? names[v] : NULL;
 }

@@ -21,7 +21,7 @@ struct iicp_native {
         uint64_t peer_max_frame, fragment_ids;
         bool lifecycle;
         char session_id[ID_MAX], call_id[ID_MAX], task_id[ID_MAX];
-        struct iicp_native_sequence sequence;
+        struct iicp_lifecycle_receiver receiver;
         char why[96];
 };
 
@@ -122,8 +122,8 @@ int iicp_native_call(struct iicp_native *c, const struct iicp_msg_call *m, struc
             m->session_id.n == 0)
                 return -EINVAL;
         c->lifecycle = m->task_id.n > 0;
-        c->sequence = (struct iicp_native_sequence){
-                iicp_str(c->session_id), iicp_str(c->call_id), iicp_str(c->task_id), 0, false};
+        c->receiver = (struct iicp_lifecycle_receiver){
+                .session_id = iicp_str(c->session_id), .call_id = iicp_str(c->call_id), .task_id = iicp_str(c->task_id)};
         iicp_msg_call_put(&c->waiting, m, payload);
         if (c->waiting.error)
                 return c->waiting.error;
@@ -197,24 +197,26 @@ static bool is_ours(const struct iicp_native *c, const struct iicp_msg_response 
 
 static int on_response(struct iicp_native *c, struct iicp_str payload) {
         struct iicp_msg_response m;
-        enum iicp_sequence_verdict v = IICP_SEQUENCE_ACCEPT;
+        struct iicp_lifecycle_message step;
+        enum iicp_lifecycle_verdict v;
         enum iicp_close why;
 
-        if (c->state == IICP_NATIVE_READY && c->lifecycle && c->sequence.terminal)
-                return broken(c, iicp_sequence_name(IICP_SEQUENCE_AFTER_TERMINAL));
+        if (c->state == IICP_NATIVE_READY && c->lifecycle && c->receiver.terminal)
+                return broken(c, iicp_lifecycle_verdict_name(IICP_LIFECYCLE_AFTER_TERMINAL));
         if (c->state != IICP_NATIVE_CALLING)
                 return refuse(c, IICP_CLOSE_PROTOCOL_ERROR);
         why = iicp_msg_response_read(payload, 0, &m);
         if (why != IICP_CLOSE_NONE)
                 return refuse(c, why);
         /* A server without streaming answers a lifecycle CALL with one base RESPONSE. */
-        if (c->lifecycle && (m.lifecycle.present || c->sequence.next > 0)) {
-                v = iicp_native_sequence_check(&c->sequence, &m);
-                if (v == IICP_SEQUENCE_DISCARD)
+        if (c->lifecycle && (m.lifecycle.present || c->receiver.next > 0)) {
+                iicp_msg_response_lifecycle(&m, &step);
+                v = iicp_lifecycle_receive(&c->receiver, &step);
+                if (v == IICP_LIFECYCLE_DISCARD)
                         return 0;
-                if (v != IICP_SEQUENCE_ACCEPT)
-                        return broken(c, iicp_sequence_name(v));
-                if (c->sequence.terminal)
+                if (v != IICP_LIFECYCLE_OK)
+                        return broken(c, iicp_lifecycle_verdict_name(v));
+                if (c->receiver.terminal)
                         c->state = IICP_NATIVE_READY;
         } else {
                 if (!is_ours(c, &m))
@@ -320,7 +322,7 @@ int iicp_native_input(struct iicp_native *c, struct iicp_str bytes) {
 
 void iicp_native_end_of_input(struct iicp_native *c) {
         if (c->state == IICP_NATIVE_CALLING)
-                broken(c, c->lifecycle && c->sequence.next > 0 ? "missing_terminal_response" : "closed");
+                broken(c, c->lifecycle && c->receiver.next > 0 ? "missing_terminal_response" : "closed");
         else if (c->state == IICP_NATIVE_HANDSHAKE)
                 broken(c, "closed");
         else if (c->state == IICP_NATIVE_READY)

@@ -4,6 +4,7 @@
 
 #include <iicp/cbor.h>
 #include <iicp/frame.h>
+#include <iicp/lifecycle.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -136,29 +137,8 @@ IICP_API enum iicp_close iicp_msg_control_read(struct iicp_str payload, unsigned
 IICP_API enum iicp_close iicp_msg_observe_read(struct iicp_str payload, unsigned options);
 IICP_API enum iicp_close iicp_msg_telemetry_read(struct iicp_str payload, unsigned options);
 
-/* The order of lifecycle RESPONSEs to one CALL, as a receiver checks it. [03 section 9] */
-struct iicp_native_sequence {
-        struct iicp_str session_id, call_id, task_id; /* of the CALL; borrowed */
-        uint64_t next;
-        bool terminal;
-};
-enum iicp_sequence_verdict {
-        IICP_SEQUENCE_ACCEPT,
-        IICP_SEQUENCE_DISCARD,               /* seen before */
-        IICP_SEQUENCE_AFTER_TERMINAL,
-        IICP_SEQUENCE_MISSING_LIFECYCLE,
-        IICP_SEQUENCE_SESSION_DRIFT,
-        IICP_SEQUENCE_CALL_DRIFT,
-        IICP_SEQUENCE_TASK_DRIFT,
-        IICP_SEQUENCE_DRIFT,
-        IICP_SEQUENCE_FINALITY,
-        IICP_SEQUENCE_STATUS_EVENT,
-        IICP_SEQUENCE_TERMINAL_FLAG,
-};
-IICP_API enum iicp_sequence_verdict iicp_native_sequence_check(struct iicp_native_sequence *s,
-                                                               const struct iicp_msg_response *m);
-/* "sequence_drift" and the like; NULL for ACCEPT and DISCARD. */
-IICP_API const char *iicp_sequence_name(enum iicp_sequence_verdict v);
+/* What a receiver of the lifecycle profile makes its verdict of; borrows from m. [03 section 9] */
+IICP_API void iicp_msg_response_lifecycle(const struct iicp_msg_response *m, struct iicp_lifecycle_message *ret);
 IICP_API const char *iicp_native_status_name(enum iicp_native_status s);
 
 #ifdef __cplusplus

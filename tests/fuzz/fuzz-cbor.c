@@ -57,10 +57,11 @@ static enum iicp_close read_one(uint8_t type, struct iicp_str payload, unsigned 
         case 3:
                 c = iicp_msg_response_read(payload, options, &m.response);
                 if (c == IICP_CLOSE_NONE) {
-                        struct iicp_native_sequence s = {m.response.session_id, m.response.call_id,
-                                                         m.response.lifecycle.task_id, m.response.lifecycle.sequence, false};
+                        struct iicp_lifecycle_receiver r = {.next = m.response.lifecycle.sequence};
+                        struct iicp_lifecycle_message step;
 
-                        iicp_native_sequence_check(&s, &m.response);
+                        iicp_msg_response_lifecycle(&m.response, &step);
+                        iicp_lifecycle_receive(&r, &step);
                 }
                 return c;
         case 4:
