@@ -731,10 +731,12 @@ class Cipher:
         return AESGCM(HKDF(hashes.SHA256(), 32, salt, info.encode()).derive(self.shared))
 
     def conf(self, payload):
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+        own = self.own.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         nonce, aad = os.urandom(12), f"{self.task_id}|{self.intent}".encode()
         sealed = self.cipher(nonce, "IICP-CX-v1" + self.task_id + self.intent).encrypt(nonce, json.dumps(payload).encode(), aad)
         return {"version": 1, "recipient_key_id": self.key_id, "nonce": self.text(nonce), "aad": self.text(aad),
-                "kem_ciphertext": self.text(self.own.public_key().public_bytes_raw()), "encrypted_body": self.text(sealed)}
+                "kem_ciphertext": self.text(own), "encrypted_body": self.text(sealed)}
 
     def open(self, sealed, sequence):
         nonce = self.bytes(sealed["nonce"])
