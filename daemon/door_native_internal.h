@@ -51,7 +51,7 @@ struct native_conn {
         bool exempt;                   /* loopback: no cap per source */
         bool tls, ready /* INIT was answered */, closing /* a CLOSE has come */;
         unsigned auth_failures, queued;
-        STAILQ_HEAD(, native_item) queue;
+        STAILQ_HEAD(native_items, native_item) queue;
         struct timer next;             /* the first of them, from the loop */
         struct native_call call;
 };

@@ -35,7 +35,7 @@ struct pump {
 struct tls_port {
         struct node *node;
         struct tls *tls;
-        LIST_HEAD(, pump) pumps;
+        LIST_HEAD(pumps, pump) pumps;
 };
 
 void tls_count_unref(struct tls_count *c) {

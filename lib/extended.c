@@ -17,7 +17,9 @@
 static struct iicp_json member(const struct iicp_json *payload, const char *name) {
         struct iicp_json v = iicp_json_get(payload, name);
 
-        return v.type == IICP_JSON_NULL ? (struct iicp_json){0} : v;
+        if (v.type == IICP_JSON_NULL)
+                return (struct iicp_json){0};
+        return v;
 }
 
 /* A member inside of a JSON string that is being written: escapes travel as they came. */

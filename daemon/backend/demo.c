@@ -52,7 +52,7 @@ static bool demo_streams(const struct backend_call *c) {
 /* One word with the blank behind it. */
 static void on_word(void *arg) {
         struct backend_call *c = arg;
-        const char *p = DEMO_TEXT + c->at;
+        const char *p = &DEMO_TEXT[c->at];
         size_t n = strcspn(p, " ");
 
         n += p[n] == ' ';

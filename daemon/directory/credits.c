@@ -28,7 +28,7 @@ struct credits_query {
 
 struct credits {
         struct node *node;
-        LIST_HEAD(, credits_query) queries;
+        LIST_HEAD(credits_queries, credits_query) queries;
 };
 
 static void ask(struct credits_query *q, enum directory_route route, const char *tail);

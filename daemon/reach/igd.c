@@ -217,7 +217,7 @@ void igd_renew(const struct gateway_lease *l, struct gateway_result *ret) {
         port_text(ext, l->external);
         port_text(in, l->internal);
         snprintf(desc, sizeof desc, "iicpd %u", l->internal);
-        snprintf(lease, sizeof lease, "%u", l->lease_s ? GATEWAY_LEASE_S : 0);
+        snprintf(lease, sizeof lease, "%d", l->lease_s ? GATEWAY_LEASE_S : 0);
         r = UPNP_AddPortMapping(l->control_url, l->service, ext, in, l->address, desc, "TCP", NULL, lease);
         ret->granted = r == 0;
         if (r != 0)
