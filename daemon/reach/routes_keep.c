@@ -44,7 +44,7 @@ static void arm(struct kept_lease *k) {
 
 static void renew_failed(struct routes *r, struct kept_lease *k) {
         uint64_t age_ms = routes_now(r) - k->granted_ms, life_ms = (uint64_t) k->lease.lease_s * 1000;
-        uint64_t wait_ms = RENEW_RETRY_MS << MIN(k->failures, 5u);
+        uint64_t wait_ms = (uint64_t) RENEW_RETRY_MS << MIN(k->failures, 5u);
 
         k->failures++;
         k->renewals_failed++;
