@@ -3,19 +3,32 @@
 virtual environment. Prints one JSON object.
 
     sdk_consumer.py DIRECTORY-URL discover|chat|submit [PROMPT [MODEL]]
+    sdk_consumer.py DIRECTORY-URL task INTENT PAYLOAD
+    sdk_consumer.py DIRECTORY-URL selfcheck NODE-ID PORT ENDPOINT     the node probes that the SDK carries
 """
 
+import asyncio
 import json
 import sys
 
 import iicp_client
-from iicp_client import ChatMessage, ChatOptions, ClientConfig, DiscoverOptions, IicpClient, TaskRequest
+from iicp_client import (ChatMessage, ChatOptions, ClientConfig, DiscoverOptions, IicpClient, IicpNode, NodeConfig,
+                         TaskRequest, run_conformance_checks)
 
 INTENT = "urn:iicp:intent:llm:chat:v1"
 
 
+def selfcheck(url, node_id, port, endpoint):
+    node = IicpNode(NodeConfig(node_id=node_id, endpoint=endpoint, intent=INTENT, directory_url=url))
+    report = asyncio.run(run_conformance_checks(node, int(port), node_token="not needed"))
+    print(json.dumps({t.test_id: {"passed": t.passed, "message": t.message} for t in report.tests}))
+
+
 def main():
     url, verb, *rest = sys.argv[1:]
+    if verb == "selfcheck":
+        selfcheck(url, *rest)
+        return
     prompt = rest[0] if rest else "Hello"
     model = rest[1] if len(rest) > 1 else None
     client = IicpClient(ClientConfig(directory_url=url, timeout_ms=60000))
@@ -31,6 +44,9 @@ def main():
                        node_id=reply.iicp_node_id, finish=reply.choices[0].finish_reason,
                        prompt_tokens=reply.usage.prompt_tokens,
                        completion_tokens=reply.usage.completion_tokens)
+        elif verb == "task":
+            reply = client.submit(TaskRequest(intent=rest[0], payload=json.loads(rest[1])))
+            out.update(task_id=reply.task_id, status=reply.status, result=reply.result)
         else:
             payload = {"messages": [{"role": "user", "content": prompt}], "max_tokens": 24}
             if model:

@@ -3,6 +3,7 @@
 python of its own virtual environment. Prints one JSON object a line.
 
     sdk_native.py client HOST PORT      handshake, ping, discover, calls, a stream
+    sdk_native.py call HOST PORT [INTENT PAYLOAD]...    the calls, each with its answer
     sdk_native.py server                serves on a free port until it is ended
 """
 
@@ -42,6 +43,18 @@ async def client(host, port):
     await c.close()
 
 
+async def calls(host, port, *pairs):
+    c = IicpTcpClient(host, int(port))
+    await c.connect()
+    await c.handshake()
+    for intent, payload in zip(pairs[::2], pairs[1::2], strict=True):
+        try:
+            say(intent=intent, result=await c.call(intent, json.loads(payload)))
+        except IicpTcpClientError as error:
+            say(intent=intent, error=str(error))
+    await c.close()
+
+
 async def server():
     async def answer(task):
         return {"result": {"content": "from the SDK", "intent": task.get("intent")}}
@@ -55,4 +68,4 @@ async def server():
     await asyncio.Event().wait()
 
 
-asyncio.run(client(*sys.argv[2:]) if sys.argv[1] == "client" else server())
+asyncio.run({"client": client, "call": calls, "server": server}[sys.argv[1]](*sys.argv[2:]))
