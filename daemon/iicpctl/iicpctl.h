@@ -54,6 +54,8 @@ void tell_error(const struct options *o, const char *code, const char *message, 
 /* check.c: the health snapshot. Its exit codes are its own: 0 live, 1 not, 2 unknown. */
 int cmd_check(const struct options *o, int argc, char **argv);
 
+/* explain.c: works on what is built in. EXIT_REFUSED for an unknown word. */
+int cmd_explain(const struct options *o, int argc, char **argv);
 /* wait.c. EXIT_WAIT when it ran out. */
 int cmd_wait(const struct options *o, int argc, char **argv);
 /* After a drain: until no task runs. */

@@ -251,6 +251,7 @@ const struct command commands[] = {
         {"check", "[--ready [--allow-degraded]]", "is it alive, is it ready: for probes; needs no socket", cmd_check},
         {"wait", "STATE [-t SECONDS]", "return when it is ready, registered, drained, stopped", cmd_wait},
         {"config", "[KEY | --changed]", "effective settings and where each comes from", cmd_config},
+        {"explain", "WORD", "a config key, an event, an error code, a word of netcheck; needs no daemon", cmd_explain},
         {"metrics", "", "Prometheus text", cmd_metrics},
         {"reload", "", "read the configuration again, or say why not", cmd_reload},
         {"drain", "[--wait]", "take no new tasks, finish the running ones", cmd_drain},

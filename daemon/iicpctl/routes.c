@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "iicpctl.h"
 
+#include "explain.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Two views of one document: what is published, and the evidence of the last detection. */
 
-static const struct {
-        const char *code, *verdict, *todo;
-} guidance[] = {
+const struct explain_word explain_guidance[] = {
         {"port_forward", "no protocol opens the port", "forward the task port (TCP) to this machine at the router, the same port on both sides"},
         {"router_setting", "the router can open the port, but refuses this machine",
          "allow this device to open ports by itself at the router (\"UPnP\", \"automatic port sharing\"), then iicpctl redetect"},
@@ -22,6 +22,7 @@ static const struct {
         {"set_public_endpoint", "detection is off or refused and no endpoint is set", "set node.public_endpoint, like http://203.0.113.7:9484"},
         {"directory_blind_ipv6", "IPv6 may work, nobody could look", "nat.probe_url with a service of yours, or nat.advertise_unverified_ipv6"},
 };
+const size_t explain_n_guidance = sizeof explain_guidance / sizeof explain_guidance[0];
 
 static json_object *get(json_object *o, const char *name) {
         json_object *v = NULL;
@@ -66,10 +67,10 @@ static void render_guidance(json_object *list) {
         for (size_t i = 0; list && i < json_object_array_length(list); i++) {
                 const char *code = json_object_get_string(json_object_array_get_idx(list, i));
 
-                for (size_t k = 0; k < sizeof guidance / sizeof guidance[0]; k++)
-                        if (strcmp(guidance[k].code, code) == 0)
-                                printf("%s %s: %s\n            %s\n", i ? "           " : "Do         ", code, guidance[k].verdict,
-                                       guidance[k].todo);
+                for (size_t k = 0; k < explain_n_guidance; k++)
+                        if (strcmp(explain_guidance[k].word, code) == 0)
+                                printf("%s %s: %s\n            %s\n", i ? "           " : "Do         ", code, explain_guidance[k].text,
+                                       explain_guidance[k].todo);
         }
 }
 

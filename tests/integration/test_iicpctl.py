@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of the operator's day: wait."""
+"""Commands of the operator's day: wait, explain."""
 
 import json
+import pathlib
+import re
 import subprocess
 
 import pytest
@@ -60,3 +62,41 @@ def test_wait_says_what_can_be_waited_for(demo, iicpctl):
     assert iicpctl(demo, "wait").returncode == 2
     for time in ("-1", "abc", "86401"):
         assert iicpctl(demo, "wait", "ready", "-t", time).returncode == 2, time
+
+
+# ---- explain ----
+
+DAEMON = pathlib.Path(__file__).resolve().parents[2] / "daemon"
+
+
+@pytest.fixture
+def explain(tmp_path, iicpctl):
+    return lambda *args: iicpctl(Nobody(tmp_path), "explain", *args)
+
+
+def test_explain_knows_keys_events_codes_and_guidance_without_a_daemon(explain):
+    for word, says in (("limits.max_concurrent", "default:"), ("backend.gpu.url", "backend.NAME.url"),
+                       ("router_setting", "refuses this machine"), ("IICP-E036", "could not reach our endpoint"),
+                       ("iicp-e024", "HTTP 503"), ("backend_error", "HTTP 502"), ("route_none", "no public route")):
+        result = explain(word)
+        assert result.returncode == 0 and says in result.stdout, (word, result)
+    document = json.loads(explain("IICP-E010", "--json").stdout)
+    assert document["schema"] == "iicp.explain/1"
+    assert {m["kind"] for m in document["meanings"]} == {"refusal", "code"}
+
+
+def test_explain_suggests_the_nearest_word(explain):
+    result = explain("rout_none")
+    assert result.returncode == 1 and "did you mean 'route_none'" in result.stderr
+    assert "limits.max_concurrent" in explain("limits.max_concurent").stderr
+    result = explain("nonsense-without-a-neighbour", "--json")
+    assert result.returncode == 1 and json.loads(result.stdout)["error"]["code"] == "unknown_word"
+    assert explain().returncode == 2 and explain("ready", "more").returncode == 2
+
+
+def test_OX_01_every_event_of_the_log_is_explained(explain):
+    call = re.compile(r'\blog_(?:err|warn|notice|info|debug)\(\s*"([a-z_]+)"|\blog_event\([^";]*"([a-z_]+)"')
+    events = {a or b for source in DAEMON.rglob("*.c") for a, b in call.findall(source.read_text())}
+    assert len(events) > 80
+    unknown = [event for event in sorted(events) if explain(event).returncode != 0]
+    assert unknown == []
