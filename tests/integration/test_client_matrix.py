@@ -333,3 +333,17 @@ def test_CONF_REG_01_CONF_HEALTH_01_CONF_REACH_01_CONF_DISC_01_self_check_of_the
         matrix(PYTHON, f"self-check, auth.mode = {mode}", "fake", probe, "pass" if seen["passed"] else seen["message"])
     assert set(report) == {"CONF-REG-01", "CONF-HEALTH-01", "CONF-REACH-01", "CONF-DISC-01"}
     assert all(seen["passed"] for seen in report.values()), report
+
+
+def test_TASK_1_python_client_at_a_node_that_asks_who(matrix, world_factory, backend, tmp_path):  # noqa: F811
+    (tmp_path / "callers").write_text("tester:lavender\n")
+    (tmp_path / "callers").chmod(0o600)
+    world = world_factory({"backend.test.type": "openai_compat", "backend.test.url": backend.url,
+                           "auth.mode": "required", "auth.caller_tokens": f"file:{tmp_path}/callers"})
+    chat = json.dumps({"messages": [{"role": "user", "content": "hi"}]})
+    known = world.consumer("task", CHAT, chat, "lavender")
+    unknown = [world.consumer("task", CHAT, chat, *token) for token in ((), ("thyme",))]
+    matrix(PYTHON, "HTTP, sealed, auth.mode = required", "fake", "a caller's token, none, a wrong one",
+           ", ".join("refused" if "error" in a else a["status"] for a in (known, *unknown)))
+    assert "error" not in known and known["result"]["choices"], known
+    assert all("error" in answer for answer in unknown), unknown

@@ -3,7 +3,7 @@
 virtual environment. Prints one JSON object.
 
     sdk_consumer.py DIRECTORY-URL discover|chat|submit [PROMPT [MODEL]]
-    sdk_consumer.py DIRECTORY-URL task INTENT PAYLOAD
+    sdk_consumer.py DIRECTORY-URL task INTENT PAYLOAD [TOKEN]
     sdk_consumer.py DIRECTORY-URL selfcheck NODE-ID PORT ENDPOINT     the node probes that the SDK carries
 """
 
@@ -13,7 +13,7 @@ import sys
 
 import iicp_client
 from iicp_client import (ChatMessage, ChatOptions, ClientConfig, DiscoverOptions, IicpClient, IicpNode, NodeConfig,
-                         TaskRequest, run_conformance_checks)
+                         TaskAuth, TaskRequest, run_conformance_checks)
 
 INTENT = "urn:iicp:intent:llm:chat:v1"
 
@@ -45,7 +45,8 @@ def main():
                        prompt_tokens=reply.usage.prompt_tokens,
                        completion_tokens=reply.usage.completion_tokens)
         elif verb == "task":
-            reply = client.submit(TaskRequest(intent=rest[0], payload=json.loads(rest[1])))
+            reply = client.submit(TaskRequest(intent=rest[0], payload=json.loads(rest[1]),
+                                               auth=TaskAuth(node_token=rest[2] if len(rest) > 2 else None)))
             out.update(task_id=reply.task_id, status=reply.status, result=reply.result)
         else:
             payload = {"messages": [{"role": "user", "content": prompt}], "max_tokens": 24}
