@@ -320,6 +320,26 @@ static const char *default_socket(char *out, size_t cap) {
         return SOCKET_DEFAULT;
 }
 
+static int bad_option(struct options *o, const char *wants, const char *value) {
+        char message[128];
+
+        snprintf(message, sizeof(message), "%s: '%.48s'", wants, value);
+        tell_error(o, "usage", message, "iicpctl --help");
+        return EXIT_USAGE;
+}
+
+static bool is_when(const char *text) {
+        return strcmp(text, "auto") == 0 || strcmp(text, "always") == 0 || strcmp(text, "never") == 0;
+}
+
+/* 0: no number from 1. Longer than a day is a day: the library has an end there, too. */
+static long seconds_of(const char *text) {
+        char *end;
+        long n = strtol(text, &end, 10);
+
+        return end == text || *end || n < 1 ? 0 : MIN(n, 86400L);
+}
+
 int main(int argc, char **argv) {
         static const struct option longs[] = {
                 {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
@@ -329,7 +349,7 @@ int main(int argc, char **argv) {
         };
         char own[256];
         struct options o = {.timeout_s = TIMEOUT_S, .socket = default_socket(own, sizeof(own))};
-        const char *when = NULL;
+        const char *when = NULL, *seconds = NULL;
         int c, r;
 
         setlocale(LC_ALL, "");
@@ -339,7 +359,7 @@ int main(int argc, char **argv) {
                 case 's': o.socket = optarg; break;
                 case 'j': o.json = true; break;
                 case 'c': when = optarg; break;
-                case 't': o.timeout_s = strtol(optarg, NULL, 10); break;
+                case 't': seconds = optarg; break;
                 case 'h': help(stdout); return EXIT_DONE;
                 case 'V': printf("iicpctl %s\n", PACKAGE_VERSION); return EXIT_DONE;
                 default: help(stderr); return EXIT_USAGE;
@@ -352,8 +372,12 @@ int main(int argc, char **argv) {
                         argc--;
                         i--;
                 }
+        if (when && !is_when(when))
+                return bad_option(&o, "--color wants auto, always or never", when);
+        if (seconds && (o.timeout_s = seconds_of(seconds)) == 0)
+                return bad_option(&o, "-t wants seconds, 1 or more", seconds);
         o.colour = wants_colour(when);
-        if (o.timeout_s < 1 || optind >= argc) {
+        if (optind >= argc) {
                 help(stderr);
                 return EXIT_USAGE;
         }

@@ -100,3 +100,16 @@ def test_OX_01_every_event_of_the_log_is_explained(explain):
     assert len(events) > 80
     unknown = [event for event in sorted(events) if explain(event).returncode != 0]
     assert unknown == []
+
+
+def test_OX_02_a_bad_option_is_named(iicpctl, tmp_path):
+    nobody = Nobody(tmp_path)
+    for value in ("x", "0", "-3", "5s", ""):
+        result = iicpctl(nobody, "-t", value, "status")
+        assert result.returncode == 2
+        assert result.stderr == f"iicpctl: -t wants seconds, 1 or more: '{value}': iicpctl --help\n"
+    result = iicpctl(nobody, "--color=blue", "status")
+    assert result.returncode == 2
+    assert result.stderr == "iicpctl: --color wants auto, always or never: 'blue': iicpctl --help\n"
+    result = iicpctl(nobody, "--json", "-t", "x", "status")
+    assert result.returncode == 2 and "-t wants seconds" in json.loads(result.stdout)["error"]["message"]
