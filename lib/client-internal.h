@@ -109,12 +109,13 @@ struct iicp_record {
 struct iicp_nodes {
         struct iicp_record *v;
         size_t n;
+        size_t n_private; /* left out for their address only */
 };
 struct iicp_node_rules {
         bool allow_private, browser_usable_only, public_view;
         int64_t now_s;
 };
-/* 0, -EINVAL: to be skipped, -ENOMEM. The record must come from iicp_json_scan. */
+/* 0, -EINVAL: to be skipped, -EADDRNOTAVAIL: the same, for its address; -ENOMEM. The record must come from iicp_json_scan. */
 int iicp_record_parse(const struct iicp_json *object, const struct iicp_node_rules *rules,
                       struct iicp_record *ret);
 void iicp_record_done(struct iicp_record *r);

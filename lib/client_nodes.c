@@ -104,7 +104,7 @@ static int parse_route(const struct iicp_json *object, const struct iicp_node_ru
             iicp_url_parse(iicp_str(endpoint), &url) < 0)
                 return -EINVAL;
         if (!rules->allow_private && iicp_endpoint_host_allowed(&url, IICP_ENDPOINT_DIAL) < 0)
-                return -EINVAL;
+                return -EADDRNOTAVAIL;
         v = iicp_json_get(object, "browser_usable");
         r->pub.browser_usable =
                 v.type == IICP_JSON_TRUE ||
@@ -251,6 +251,8 @@ int iicp_nodes_parse(struct iicp_str body, const struct iicp_node_rules *rules, 
                 err = iicp_record_parse(&record, rules, &list->v[list->n]);
                 if (err == 0)
                         list->n++;
+                else if (err == -EADDRNOTAVAIL)
+                        list->n_private++;
         }
         if (err == -ENOMEM) {
                 iicp_nodes_free(list);

@@ -419,6 +419,7 @@ static int choose(struct submit *s, struct iicp_error *error) {
                 iicp_error_set(error, "IICP-E033", "sdk", true,
                                "the directory knows no node for this request");
                 error->http_status = 503;
+                error->left_out_private = (unsigned) s->list->n_private;
                 return -ENOENT;
         }
         s->order = calloc(s->list->n, sizeof(*s->order));

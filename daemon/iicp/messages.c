@@ -176,8 +176,13 @@ static void describe(struct program *p, const struct iicp_error *e, struct iicp_
                         iicp_buf_printf(out, "'%s'", p->o.model);
                 else
                         iicp_buf_puts(out, program_intent(p));
-                iicp_buf_puts(out, " (IICP-E033: the directory knows none).");
-                if (p->o.model)
+                if (e->left_out_private > 0)
+                        iicp_buf_printf(out, " (IICP-E033): %u node%s left out: private address; "
+                                        "consumer.allow_private_endpoints = yes dials them (labs).",
+                                        e->left_out_private, e->left_out_private == 1 ? "" : "s");
+                else
+                        iicp_buf_puts(out, " (IICP-E033: the directory knows none).");
+                if (p->o.model && e->left_out_private == 0)
                         add_close(p, out);
                 add_sent(e, out);
                 return;

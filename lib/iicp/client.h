@@ -41,6 +41,7 @@ struct iicp_error {
                 char node_prefix[9];
         } cause;
         unsigned attempts, candidates;
+        unsigned left_out_private; /* nodes that allow_private_endpoints would have let in */
         bool sent;               /* the payload left this machine */
         bool sent_clear;         /* at least once without encryption */
         struct iicp_attempt log[IICP_ATTEMPTS_KEPT];

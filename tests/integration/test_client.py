@@ -594,6 +594,12 @@ def test_IICPD_06_27_private_nodes_are_not_dialled(directory, peers, ask):
     directory.nodes = [node.record()]
     r = ask("hi", "--json", clear=True, private=False)
     assert error_of(r)["code"] == "IICP-E033" and not node.requests
+    assert ("(IICP-E033): 1 node left out: private address; consumer.allow_private_endpoints = yes dials them (labs)."
+            " Nothing was sent.") in r.stderr
+    directory.nodes = [node.record(), node.record()]
+    assert "(IICP-E033): 2 nodes left out: private address;" in ask("hi", clear=True, private=False).stderr
+    directory.nodes = []
+    assert "left out" not in ask("hi", clear=True, private=False).stderr
 
 
 def test_IICPD_06_27_redirects_stay_at_the_origin(directory, peers, ask):
