@@ -517,6 +517,8 @@ static int run(struct iicp_client *c, const struct iicp_request *rq, bool chat,
         r = check_request(&s, error);
         if (r == 0)
                 r = make_ids(&s, error);
+        if (r == 0 && rq->on_start)
+                rq->on_start(rq->stream_arg);
         if (r == 0) {
                 int64_t budget = c->cfg.overall_timeout_ms;
 

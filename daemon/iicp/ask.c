@@ -140,6 +140,17 @@ static void on_event(void *arg, struct iicp_str event) {
         fflush(stdout);
 }
 
+/* Only now: an error of usage comes alone. */
+static void on_start(void *arg) {
+        const struct printed *printed = arg;
+        const struct options *o = &printed->p->o;
+
+        if (!o->quiet && (o->profile != IICP_PROFILE_SENSITIVE || o->allow_remote_executor))
+                fprintf(stderr,
+                        "a node of the mesh will read this prompt (%s profile); -q hides this line\n",
+                        iicp_profile_name(o->profile));
+}
+
 static void print_answer(const struct program *p, const struct iicp_response *r, const struct printed *printed) {
         if (p->o.json) {
                 struct iicp_buf b = {0};
@@ -182,13 +193,8 @@ int cmd_ask(struct program *p, int argc, char **argv) {
                 rq.min_reputation = p->o.min_reputation;
                 rq.on_text = on_text;
                 rq.on_event = on_event;
+                rq.on_start = on_start;
                 rq.stream_arg = &printed;
-                if (!p->o.quiet &&
-                    (p->o.profile != IICP_PROFILE_SENSITIVE || p->o.allow_remote_executor))
-                        fprintf(stderr,
-                                "a node of the mesh will read this prompt (%s profile); -q hides "
-                                "this line\n",
-                                iicp_profile_name(p->o.profile));
                 if (iicp_chat(p->client, &rq, &answer, &e) < 0) {
                         if (printed.n > 0 && printed.last != '\n')
                                 putchar('\n');

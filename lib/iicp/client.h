@@ -168,7 +168,9 @@ struct iicp_request {
          * task as JSON, as they were received. */
         void (*on_text)(void *arg, struct iicp_str text);
         void (*on_event)(void *arg, struct iicp_str event);
-        void *stream_arg;
+        void *stream_arg;                    /* of the three */
+        /* May be NULL: the request is sound and the directory will be asked; nothing has left so far. */
+        void (*on_start)(void *arg);
         bool no_replay;                      /* once sent, never sent again [06 section 11.2] */
 };
 #define IICP_REQUEST_INIT ((struct iicp_request){.min_reputation = -1})

@@ -753,6 +753,15 @@ def test_SDK_04_usage_errors_are_exit_2(directory, ask):
     assert not directory.requests
 
 
+def test_SDK_04_a_usage_error_comes_alone(directory, ask):
+    for args in (["--intent", "bad"], ["--model", "m" * 256], ["--qos", "urgent"], ["--directory-url", "ftp://x"]):
+        r = ask("hi", *args)
+        assert r.returncode == 2 and len(r.stderr.splitlines()) == 1, r.stderr
+        assert "will read this prompt" not in r.stderr
+    assert not directory.requests
+    assert "will read this prompt" in ask("hi").stderr
+
+
 def test_SDK_ERR_01_usage_errors_are_structured_too(directory, ask):
     r = ask("hi", "--json", "--timeout-ms", "300000")
     assert r.returncode == 2 and error_of(r)["code"] == "invalid_config"
