@@ -167,7 +167,7 @@ struct config_source {
         bool path_required;  /* --config was given: a missing file is an error */
         char *const *environ_; /* environment to read */
         char *const *options;  /* -o section.key=value, NULL-terminated, may be NULL */
-        bool resolve_secrets;  /* read what references point to; off for --check-config */
+        bool resolve_secrets;  /* read what references point to; off for --check-config, but for certificate and key */
         bool consumer;         /* iicp: sections it may see, malformed environment only warns */
 };
 

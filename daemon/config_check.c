@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_table.h"
 #include "policy.h"
+#include "tls.h"
 
 #include "util.h"
 
+#include <errno.h>
 #include <iicp/endpoint.h>
 #include <iicp/time.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 /* Defaults that depend on other keys or on how we were started, and rules between keys. */
 
@@ -238,6 +241,55 @@ static void check_tls(const struct config *c, struct config_problems *p) {
                 problem_add(p, CONFIG_ERROR, &cert, "listen.tls_cert needs listen.tls_key");
         if (c->tls_key.ref && !c->tls_cert.ref)
                 problem_add(p, CONFIG_ERROR, &key, "listen.tls_key needs listen.tls_cert");
+}
+
+/* Where secrets are not read (--check-config), the two files are, if they are ours: the check may run as
+ * another user than the daemon, and a credential is there only under the service manager. */
+static bool ours_to_read(const struct secret *s) {
+        struct stat st;
+
+        if (strncmp(s->ref, "file:", 5) != 0)
+                return false;
+        return stat(s->ref + 5, &st) < 0 ? errno == ENOENT : st.st_uid == geteuid();
+}
+
+static bool read_for_check(const struct secret *s, const struct config_source *source, struct secret *ret, char *why,
+                           size_t cap) {
+        ret->ref = strdup(s->ref);
+        return ret->ref && secret_resolve(ret, source->environ_, why, cap);
+}
+
+/* The whole is refused when the certificate is: at the start, by a reload and by --check-config. */
+void config_check_certificate(const struct config *c, const struct config_source *source, struct config_problems *p) {
+        struct config both = {.tls_cert = c->tls_cert, .tls_key = c->tls_key};
+        struct problem_place cert = place_of(c, NULL, "listen", "tls_cert"), key = place_of(c, NULL, "listen", "tls_key");
+        struct secret own_cert = {0}, own_key = {0};
+        struct tls *tls = NULL;
+        char why[512] = "";
+        bool read = true;
+
+        if (source->consumer || !c->tls_cert.ref || !c->tls_key.ref)
+                return;
+        if (!source->resolve_secrets) {
+                if (!ours_to_read(&c->tls_cert) || !ours_to_read(&c->tls_key))
+                        return;
+                if (!read_for_check(&c->tls_cert, source, &own_cert, why, sizeof why)) {
+                        problem_add(p, CONFIG_ERROR, &cert, "listen.tls_cert: %s", why);
+                        read = false;
+                }
+                if (!read_for_check(&c->tls_key, source, &own_key, why, sizeof why)) {
+                        problem_add(p, CONFIG_ERROR, &key, "listen.tls_key: %s", why);
+                        read = false;
+                }
+                both.tls_cert = own_cert;
+                both.tls_key = own_key;
+        }
+        if (read && tls_wanted(&both) && tls_new(&both, &tls, why, sizeof why) < 0)
+                problem_add(p, CONFIG_ERROR, strncmp(why, "listen.tls_key", 14) == 0 ? &key : &cert, "%s",
+                            *why ? why : "listen.tls_cert: no memory");
+        tls_free(tls);
+        secret_clear(&own_cert);
+        secret_clear(&own_key);
 }
 
 void config_check(const struct config *c, const struct config_source *source, struct config_problems *p) {

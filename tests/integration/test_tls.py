@@ -8,6 +8,7 @@ import json
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 import uuid
 
@@ -16,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from conftest import free_port, wait_until
+from conftest import clean_environment, free_port, program, wait_until
 from native import CALL, CLOSE, PING, PONG, Native, call_of, closed_with, frame
 
 
@@ -183,7 +184,7 @@ def test_IICPD_02_06_certificate_is_replaced_without_dropping(secure):
     # a bad one keeps the old one
     (secure.folder / "tls.crt").write_text("no certificate\n")
     secure.node.signal(1)
-    secure.node.await_log(r"err certificate_rejected the old certificate stays: listen\.tls_cert holds no certificate")
+    secure.node.await_log(r"err config_rejected .*the old one stays: .*listen\.tls_cert holds no certificate")
     with secure.socket() as s:
         assert serial(s) != before
     cert, key = certificate(secure.folder)
@@ -194,6 +195,28 @@ def test_IICPD_02_06_certificate_is_replaced_without_dropping(secure):
     secure.node.signal(1)
     secure.node.await_log("listen.tls_key does not belong to listen.tls_cert")
     assert post(kept, task())[0] == 200
+
+
+def test_OX_14_reload_with_a_bad_certificate_is_refused_as_a_whole(secure, iicpctl):
+    (secure.folder / "tls.crt").write_text("no certificate\n")
+    secure.node.write_config(limits__max_concurrent=9, listen__tls_cert=f"file:{secure.folder / 'tls.crt'}",
+                             listen__tls_key=f"file:{secure.folder / 'tls.key'}")
+    result = iicpctl(secure.node, "reload")
+    assert result.returncode == 1 and "listen.tls_cert holds no certificate in PEM" in result.stderr
+    assert "old configuration stays" in result.stderr
+    values = {k["key"]: k["value"] for k in json.loads(iicpctl(secure.node, "config", "--json").stdout)["keys"]}
+    assert str(values["limits.max_concurrent"]) != "9"
+    check = subprocess.run([program("iicpd"), f"--check-config={secure.node.conf}"], text=True,
+                           capture_output=True, env=clean_environment())
+    assert check.returncode == 78 and "listen.tls_cert holds no certificate in PEM" in check.stdout
+    (secure.folder / "tls.crt").unlink()
+    check = subprocess.run([program("iicpd"), f"--check-config={secure.node.conf}"], text=True,
+                           capture_output=True, env=clean_environment())
+    assert check.returncode == 78 and "cannot be read: No such file" in check.stdout
+    certificate(secure.folder)
+    assert iicpctl(secure.node, "reload").returncode == 0
+    values = {k["key"]: k["value"] for k in json.loads(iicpctl(secure.node, "config", "--json").stdout)["keys"]}
+    assert str(values["limits.max_concurrent"]) == "9"
 
 
 def test_IICPD_02_06_bad_certificate_fails_the_start(node_factory, tmp_path):
