@@ -268,6 +268,8 @@ static const struct resource resources[] = {
         {"/v1/credits/quote", "GET", LEVEL_READ, "application/json", get_quote},
         {"/v1/routes", "GET", LEVEL_READ, "application/json", get_routes},
         {"/v1/config", "GET", LEVEL_READ, "application/json", get_config},
+        {"/v1/log", "GET", LEVEL_READ, "application/json", get_log},
+        {"/v1/log", "PUT", LEVEL_OPERATE, "application/json", put_log},
         {"/v1/metrics", "GET", LEVEL_READ, "text/plain; version=0.0.4; charset=utf-8", get_metrics},
         {"/v1/version", "GET", LEVEL_READ, "application/json", get_version},
         {"/v1/drain", "POST", LEVEL_OPERATE, "application/json", post_drain},

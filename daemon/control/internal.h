@@ -32,6 +32,9 @@ unsigned get_directory(struct call *call, struct iicp_buf *out);
 /* account.c: both ask the directory. */
 unsigned get_credits(struct call *call, struct iicp_buf *out);
 unsigned get_quote(struct call *call, struct iicp_buf *out);
+/* log_level.c */
+unsigned get_log(struct call *call, struct iicp_buf *out);
+unsigned put_log(struct call *call, struct iicp_buf *out);
 /* routes.c */
 unsigned get_routes(struct call *call, struct iicp_buf *out);
 unsigned post_redetect(struct call *call, struct iicp_buf *out);

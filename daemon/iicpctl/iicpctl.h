@@ -56,6 +56,8 @@ int cmd_check(const struct options *o, int argc, char **argv);
 
 /* explain.c: works on what is built in. EXIT_REFUSED for an unknown word. */
 int cmd_explain(const struct options *o, int argc, char **argv);
+/* log_level.c */
+int cmd_log_level(const struct options *o, int argc, char **argv);
 /* wait.c. EXIT_WAIT when it ran out. */
 int cmd_wait(const struct options *o, int argc, char **argv);
 /* After a drain: until no task runs. */

@@ -253,6 +253,7 @@ const struct command commands[] = {
         {"config", "[KEY | --changed]", "effective settings and where each comes from", cmd_config},
         {"explain", "WORD", "a config key, an event, an error code, a word of netcheck; needs no daemon", cmd_explain},
         {"metrics", "", "Prometheus text", cmd_metrics},
+        {"log-level", "[LEVEL]", "level of the log, or another until a reload or restart", cmd_log_level},
         {"reload", "", "read the configuration again, or say why not", cmd_reload},
         {"drain", "[--wait]", "take no new tasks, finish the running ones", cmd_drain},
         {"undrain", "", "take tasks again", cmd_undrain},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of the operator's day: wait, explain."""
+"""Commands of the operator's day: wait, explain, log-level."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import clean_environment, program
+from conftest import UnixConnection, ask, clean_environment, program
 
 
 @pytest.fixture
@@ -113,3 +113,27 @@ def test_OX_02_a_bad_option_is_named(iicpctl, tmp_path):
     assert result.stderr == "iicpctl: --color wants auto, always or never: 'blue': iicpctl --help\n"
     result = iicpctl(nobody, "--json", "-t", "x", "status")
     assert result.returncode == 2 and "-t wants seconds" in json.loads(result.stdout)["error"]["message"]
+# ---- log-level ----
+
+
+def test_log_level_is_live_audited_and_gone_after_a_reload(demo, iicpctl):
+    assert "info, as configured" in iicpctl(demo, "log-level").stdout
+    result = iicpctl(demo, "log-level", "err")
+    assert result.returncode == 0 and "err until a reload or restart (configured: info)" in result.stdout
+    demo.await_log(r"notice control_action log-level err by ")
+    assert iicpctl(demo, "log-level", "debug").returncode == 0
+    demo.await_log(r"notice control_action log-level debug by ")
+    assert json.loads(iicpctl(demo, "log-level", "--json").stdout) == {
+        "schema": "iicp.log/1", "level": "debug", "configured": "info"}
+    assert iicpctl(demo, "reload").returncode == 0
+    assert json.loads(iicpctl(demo, "log-level", "--json").stdout)["level"] == "info"
+
+
+def test_log_level_refuses_what_is_no_level(demo, iicpctl):
+    assert iicpctl(demo, "log-level", "loud").returncode == 2
+    assert iicpctl(demo, "log-level", "info", "more").returncode == 2
+    for body in (b"", b"[]", b"{}", b'{"level":7}', b'{"level":"loud"}'):
+        answer = ask(UnixConnection(demo.control_socket), "PUT", "/v1/log", body, {"Content-Type": "application/json"})
+        assert answer.status == 422, body
+    assert ask(UnixConnection(demo.control_socket), "PUT", "/v1/log", b'{"level":"err"}',
+               {"Content-Type": "text/plain"}).status == 403
