@@ -283,7 +283,7 @@ static bool request_set(struct transfer *f, const struct fetch_request *r) {
                c->easy_setopt(e, CURLOPT_CAINFO, r->ca_file ? r->ca_file : ca_default) == CURLE_OK &&
                c->easy_setopt(e, CURLOPT_SSLVERSION, tls) == CURLE_OK &&
                c->easy_setopt(e, CURLOPT_FORBID_REUSE, 0L) == CURLE_OK &&
-               c->easy_setopt(e, CURLOPT_FRESH_CONNECT, 0L) == CURLE_OK && method_set(f, r) &&
+               c->easy_setopt(e, CURLOPT_FRESH_CONNECT, r->once ? 1L : 0L) == CURLE_OK && method_set(f, r) &&
                headers_set(f, r);
 }
 

@@ -49,7 +49,7 @@ struct plain {
         struct timer timer;
         uint64_t start_ms, connect_ms, timeout_ms, connect_timeout_ms;
         enum fetch_error failed;         /* told by the timer, which is not inside of fetch_start */
-        bool busy, cancelled, retried;
+        bool busy, cancelled, retried, once;
 };
 
 struct plain_pool {
@@ -344,7 +344,7 @@ static void plain_dial(struct plain *f) {
 static void plain_go(struct plain *f) {
         struct plain_conn *c = NULL;
 
-        for (unsigned i = 0; i < f->n_addr && !c; i++)
+        for (unsigned i = 0; !f->once && i < f->n_addr && !c; i++)
                 c = conn_kept(f->pool, &f->addr[i]);
         if (!c) {
                 plain_dial(f);
@@ -522,6 +522,7 @@ struct fetch *fetch_plain_start(struct plain_pool *p, const struct plain_target 
         f->done = done;
         f->arg = arg;
         f->on_data = r->on_data;
+        f->once = r->once;
         f->body = r->body;
         f->n_addr = target->n;
         memcpy(f->addr, target->addr, sizeof f->addr);

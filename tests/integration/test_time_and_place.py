@@ -88,6 +88,16 @@ def test_a_directory_that_refuses_for_minutes_gets_no_more_heartbeats(driven, fa
     assert w.lab.get("/lab/nodes").json()["nodes"][0]["visible"]
 
 
+def test_a_register_without_an_answer_is_not_sent_again_at_once(driven):
+    """On a kept connection that ends, HTTP clients send once more by themselves; 5 s are between two REGISTERs."""
+    w = driven()
+    w.registered()
+    w.lab.post("/lab/faults", {"name": "forgotten"})
+    w.lab.post("/lab/faults", {"name": "register-cut"})
+    w.until(lambda: len(w.asked("register")) == 3, 90, "registered again")
+    assert violations(w) == []
+
+
 @pytest.mark.real
 def test_an_hour_without_a_directory_stops_no_task(driven):
     w = driven(lab=("--control",), log__level="debug")
