@@ -4,6 +4,12 @@ tests_unit_daemon_directory_test_directory_SOURCES = tests/unit/daemon/directory
 tests_unit_daemon_directory_test_directory_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_directory_test_directory_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_directory_test_directory_LDADD = $(UNIT_DAEMON_LIBS)
+UNIT_TESTS += tests/unit/daemon/directory/test-beat
+tests_unit_daemon_directory_test_beat_SOURCES = tests/unit/daemon/directory/test-beat.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_directory_test_beat_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_directory_test_beat_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_directory_test_beat_LDADD = $(UNIT_DAEMON_LIBS)
 UNIT_TESTS += tests/unit/daemon/directory/test-rekey
 tests_unit_daemon_directory_test_rekey_SOURCES = tests/unit/daemon/directory/test-rekey.c \
 	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h

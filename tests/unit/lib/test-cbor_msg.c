@@ -94,7 +94,6 @@ static void IICPD_03_15_init_and_ack_mark_a_peer_for_fragments(void **state) {
 static void IICPD_03_19_keys_of_a_call(void **state) {
         struct json_object *all = vector_ours("framing/frames-valid.json");
         struct iicp_str in = valid(all, "VAL-CALL-04"), shipped = valid(all, "VAL-CALL-06");
-        _cleanup_(iicp_buf_free) struct iicp_buf out = {};
         struct iicp_msg_call m;
 
         (void) state;

@@ -224,7 +224,6 @@ static void another_directory_gets_none_of_them(void **state) {
 }
 
 static void no_result_reaches_the_disk(void **state) {
-        _cleanup_free_ char *line = NULL;
         char path[128], bytes[4096];
         FILE *f;
         size_t n;
