@@ -65,6 +65,16 @@ static void models(struct node *n, struct iicp_buf *out) {
         strings(out, v, count);
 }
 
+static void pinhole_state(const struct node *n, struct iicp_buf *out) {
+        uint32_t lease_s;
+        unsigned id;
+
+        if (n->routes && routes_pinhole(n->routes, &id, &lease_s))
+                iicp_buf_printf(out, ",\"pinhole_state\":{\"active\":true,\"unique_id\":%u,\"lease_seconds\":%u}", id, lease_s);
+        else
+                iicp_buf_puts(out, ",\"pinhole_state\":{\"active\":false}");
+}
+
 static void stability(struct node *n, struct iicp_buf *out) {
         struct backend_stability s = {0};
 
@@ -95,7 +105,7 @@ void health_body(struct node *n, struct iicp_buf *out) {
                         n->phase == NODE_RUNNING && corridor_available(n->corridor) ? "true" : "false");
         models(n, out);
         intents(n, out);
-        iicp_buf_puts(out, ",\"pinhole_state\":{\"active\":false}");
+        pinhole_state(n, out);
         stability(n, out);
         corridor_profiles_json(n->corridor, out);
         iicp_buf_puts(out, "}");

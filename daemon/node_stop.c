@@ -113,6 +113,7 @@ void node_stop(struct node *n, const char *why) {
                 life->aborted += running(n);
                 life->directory_told = life->routes_closed = true;
                 corridor_abort_all(n->corridor);
+                routes_stop(n->routes, on_routes_closed, life); /* as far as the end of the process allows */
                 stop_advance(life);
                 return;
         }

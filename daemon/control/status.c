@@ -7,6 +7,7 @@
 #include "health.h"
 #include "listener.h"
 #include "node.h"
+#include "reach/routes.h"
 #include "rotation.h"
 #include "tls_port.h"
 #include "util.h"
@@ -127,6 +128,11 @@ static void route_json(struct node *n, struct iicp_buf *out) {
                 iicp_buf_json_str(out, iicp_str(transport));
         else
                 iicp_buf_puts(out, "null");
+        if (routes_wanted(n)) {
+                const struct ladder_route *l = routes_live(n->routes);
+
+                iicp_buf_printf(out, ",\"tier\":%d,\"kind\":\"%s\",\"mapping\":\"%s\"", l->tier, ladder_kind_name(l->kind), l->mapping);
+        }
         iicp_buf_puts(out, ",\"reason\":");
         if (endpoint || !why)
                 iicp_buf_puts(out, "null");

@@ -115,6 +115,16 @@ static void recovery_line(json_object *r) {
                age(number(r, "age_s"), since, sizeof(since)), text_of(r, "reason"));
 }
 
+/* "http://... (tier 1, mapped by igd2)"; of an endpoint that is configured nothing more is known. */
+static void route_line(json_object *route) {
+        const char *mapping = text_of(route, "mapping");
+
+        printf("  %-10s %s", "route", text_of(route, "endpoint"));
+        if (text_of(route, "kind")[0])
+                printf(" (tier %s, %s%s%s)", text_of(route, "tier"), text_of(route, "kind"), mapping[0] ? " by " : "", mapping);
+        printf("\n");
+}
+
 void render_status(const struct options *o, json_object *doc) {
         json_object *route = get(doc, "route"), *directory = get(doc, "directory"), *tasks = get(doc, "tasks");
         json_object *backends = list_of(doc, "backends");
@@ -122,7 +132,7 @@ void render_status(const struct options *o, json_object *doc) {
 
         first_line(o, doc);
         if (text_of(route, "endpoint")[0])
-                printf("  %-10s %s\n", "route", text_of(route, "endpoint"));
+                route_line(route);
         else
                 printf("  %-10s none: %s\n", "route", or_dash(text_of(route, "reason")));
         if (text_of(route, "transport_endpoint")[0])

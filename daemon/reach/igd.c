@@ -88,8 +88,10 @@ static int another_port(struct attempt *a) {
                 r = UPNP_AddAnyPortMapping(a->igd->urls.controlURL, a->igd->data.first.servicetype, ext, in,
                                            a->job->where.address, desc, "TCP", NULL, a->lease, reserved);
         if (r == 0) {
-                a->granted = (uint16_t) strtoul(reserved, NULL, 10);
-                return 0;
+                unsigned long port = strtoul(reserved, NULL, 10);
+
+                a->granted = port <= UINT16_MAX ? (uint16_t) port : 0;
+                return a->granted ? 0 : 501; /* yes to nothing */
         }
         for (unsigned i = 1; i <= NEXT_PORTS + RANDOM_PORTS && !atomic_load(&a->job->abandoned); i++) {
                 uint16_t port = (uint16_t) (a->job->external + i);
@@ -99,6 +101,8 @@ static int another_port(struct attempt *a) {
                                 return r;
                         port = (uint16_t) (RANDOM_LOW + port % (RANDOM_HIGH - RANDOM_LOW + 1));
                 }
+                if (port < 1024) /* behind the last one */
+                        continue;
                 r = add(a, port);
                 if (r == 0 || igd_step_of(r) != IGD_CONFLICT)
                         return r;
@@ -129,6 +133,8 @@ static bool is_ours(struct attempt *a, uint32_t *ret_lease) {
         uint16_t port;
         int r = read_entry(a, a->granted, client, &port, ret_lease);
 
+        if (r == 0 && *ret_lease == 0) /* for ever, or not told: what was asked for is soon enough */
+                *ret_lease = (uint32_t) strtoul(a->lease, NULL, 10);
         if (r == 501 || r == 401) {
                 *ret_lease = (uint32_t) strtoul(a->lease, NULL, 10);
                 return true; /* it cannot be asked */

@@ -5,11 +5,15 @@
 
 #include <arpa/inet.h>
 #include <iicp/address.h>
+#include <miniupnpc/miniwget.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Anybody on the link may answer a search. What they name is fetched only where a gateway of ours
  * can be: an IP literal of our own network, private or link-local. [04 section 5.1; 05 section 13.1] */
+
+#define DESCRIPTION_MAX 262144 /* bytes that are looked at */
 
 /* The host of http://HOST:port/..., without brackets and zone. */
 static bool host_of(const char *url, char *out, size_t cap) {
@@ -90,30 +94,48 @@ static struct UPNPDev *choose(struct UPNPDev *list, const struct gateway_where *
         return best;
 }
 
-/* "Not connected" also stands for an external address that is private: that is for us to judge, so
- * only "no IGD at all" counts as none. */
-static bool describe(struct UPNPDev *d, struct igd *ret) {
-        struct UPNPDev *next = d->pNext;
-        char lan[INET6_ADDRSTRLEN + IF_NAMESIZE] = "";
-        int r;
-#if MINIUPNPC_API_VERSION >= 18
-        char wan[INET6_ADDRSTRLEN] = "";
-#endif
+/* The description may name any place to send orders to: that, too, must be a gateway's. An empty one
+ * is a service that it does not have. */
+static bool orders_allowed(const struct UPNPUrls *u, const struct gateway_where *where) {
+        const char *const all[] = {u->controlURL, u->controlURL_CIF, u->controlURL_6FC};
+        bool is_gateway;
 
-        d->pNext = NULL;
-#if MINIUPNPC_API_VERSION >= 18
-        r = UPNP_GetValidIGD(d, &ret->urls, &ret->data, lan, sizeof lan, wan, sizeof wan);
-#else
-        r = UPNP_GetValidIGD(d, &ret->urls, &ret->data, lan, sizeof lan);
-#endif
-        d->pNext = next;
-        if (r > 0 && ret->data.first.servicetype[0]) {
-                ret->v2 = is_v2(d) || strstr(ret->data.first.servicetype, ":2") != NULL;
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+                if (all[i] && *all[i] && !igd_host_allowed(all[i], where, &is_gateway))
+                        return false;
+        return u->controlURL && *u->controlURL;
+}
+
+static bool take_urls(struct UPNPDev *d, const struct gateway_where *where, struct igd *ret) {
+        GetUPNPUrls(&ret->urls, &ret->data, d->descURL, d->scope_id);
+        if (ret->data.first.servicetype[0] && orders_allowed(&ret->urls, where))
                 return true;
-        }
-        if (r > 0)
-                FreeUPNPUrls(&ret->urls);
+        FreeUPNPUrls(&ret->urls);
+        memset(&ret->urls, 0, sizeof ret->urls);
         return false;
+}
+
+/* The library would do this by UPNP_GetValidIGD, but sends orders before anybody can look where to,
+ * and calls a gateway with a private address "not connected", which is for us to judge. */
+static bool describe(struct UPNPDev *d, const struct gateway_where *where, struct igd *ret) {
+        char lan[INET6_ADDRSTRLEN + IF_NAMESIZE] = "";
+        int n = 0, status = 0;
+        char *text = miniwget_getaddr(d->descURL, &n, lan, sizeof lan, d->scope_id, &status);
+
+        if (text && n > 0 && n <= DESCRIPTION_MAX && status == 200)
+                parserootdesc(text, n, &ret->data);
+        free(text);
+        if (!take_urls(d, where, ret))
+                return false;
+        /* Of two connections, as with PPP and IP, the one that is up. */
+        if (ret->data.second.servicetype[0] && UPNPIGD_IsConnected(&ret->urls, &ret->data) != 1) {
+                ret->data.first = ret->data.second;
+                FreeUPNPUrls(&ret->urls);
+                if (!take_urls(d, where, ret))
+                        return false;
+        }
+        ret->v2 = is_v2(d) || strstr(ret->data.first.servicetype, ":2") != NULL;
+        return true;
 }
 
 bool igd_find(const struct gateway_where *where, bool ipv6, const atomic_bool *abandoned, struct igd *ret,
@@ -132,7 +154,7 @@ bool igd_find(const struct gateway_where *where, bool ipv6, const atomic_bool *a
         else
                 list = upnpDiscover(GATEWAY_SEARCH_MS, where->address, NULL, UPNP_LOCAL_PORT_ANY, 0, 2, &error);
         d = choose(list, where);
-        found = d && describe(d, ret);
+        found = d && describe(d, where, ret);
         answered = list != NULL;
         freeUPNPDevlist(list);
         if (!found)

@@ -99,7 +99,7 @@ static void pcp_take(const struct pcp_map *m, const struct pcp_answer *a, struct
         struct gateway_lease *l = &ret->lease;
 
         snprintf(l->external_ip, sizeof l->external_ip, "%s", a->address);
-        ret->granted = a->result == PCP_SUCCESS;
+        ret->granted = a->result == PCP_SUCCESS && (a->external != 0 || m->lifetime_s == 0);
         if (ret->granted) {
                 l->protocol = MAP_PCP;
                 l->internal = m->internal;

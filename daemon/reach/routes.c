@@ -81,7 +81,7 @@ static void reprobe_done(void *arg, enum ladder_probe outcome, const char *why) 
         if (outcome == PROBE_VERIFIED)
                 r->probed_ms = routes_now(r);
         if (outcome == PROBE_REFUTED)
-                routes_look(r, "the route is refuted", true);
+                routes_look(r, "the route is refuted", false);
         else
                 timer_set_ms(&r->reprobe, ROUTES_REPROBE_MS);
 }
@@ -105,7 +105,7 @@ static void have_address(struct routes *r, struct router_call *c) {
 
         if (r->mapping.held && c->ok && l->external_ip[0] && strcmp(c->address, l->external_ip) != 0) {
                 log_notice("address_changed", "public address changed: verifying, then registering");
-                routes_look(r, "the gateway has another address", true);
+                routes_look(r, "the gateway has another address", false);
         }
         timer_set_ms(&r->address, ROUTES_ADDRESS_MS);
 }
@@ -184,6 +184,8 @@ static void take_over(struct routes *r, struct kept_lease *kept, struct kept_lea
         keep_drop(r, kept);
         if (fresh->held && used)
                 keep_lease(r, kept, &fresh->lease, &fresh->where);
+        else if (fresh->held)
+                router_revoke(r, fresh);
         fresh->held = false;
 }
 
@@ -237,9 +239,21 @@ void routes_adopt(struct routes *r, const struct ladder_route *route) {
                 routes_look(r, r->next_reason, false);
 }
 
+bool routes_dead(const struct routes *r, const char *url) {
+        for (size_t i = 0; i < ARRAY_SIZE(r->dead); i++)
+                if (routes_now(r) < r->dead[i].until_ms && strcmp(r->dead[i].url, url) == 0)
+                        return true;
+        return false;
+}
+
 void routes_refused(struct routes *r, const char *endpoint) {
-        snprintf(r->dead, sizeof r->dead, "%s", endpoint);
-        r->dead_until_ms = routes_now(r) + DEAD_MS;
+        struct dead_route *oldest = &r->dead[0];
+
+        for (size_t i = 1; i < ARRAY_SIZE(r->dead); i++)
+                if (r->dead[i].until_ms < oldest->until_ms)
+                        oldest = &r->dead[i];
+        snprintf(oldest->url, sizeof oldest->url, "%s", endpoint);
+        oldest->until_ms = routes_now(r) + DEAD_MS;
         routes_look(r, "the directory refused the route", true);
 }
 
@@ -305,14 +319,16 @@ void routes_start(struct routes *r) {
 
 /* Back to what the configuration says: what was found is given up. */
 static void retire(struct routes *r) {
+        struct kept_lease *const all[] = {&r->pinhole, &r->new_pinhole, &r->mapping, &r->new_mapping, &r->old[0], &r->old[1]};
+
         run_cancel(r);
         timer_clear(&r->again);
         timer_clear(&r->reprobe);
         timer_clear(&r->address);
-        for (size_t i = 0; i < 2; i++)
-                if ((i ? &r->pinhole : &r->mapping)->held) {
-                        keep_drop(r, i ? &r->pinhole : &r->mapping);
-                        router_revoke(r, i ? &r->pinhole : &r->mapping);
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+                if (all[i]->held) {
+                        keep_drop(r, all[i]);
+                        router_revoke(r, all[i]);
                 }
         r->live = (struct ladder_route){.tier = 4};
         keep_save(r);

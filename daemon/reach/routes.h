@@ -45,6 +45,8 @@ void routes_stop(struct routes *r, void (*fn)(void *arg), void *arg);
 
 /* The route that is published; tier 4 = none. */
 const struct ladder_route *routes_live(const struct routes *r);
+/* The pinhole of the live route; false: none. id 0: its protocol has none. */
+bool routes_pinhole(const struct routes *r, unsigned *ret_id, uint32_t *ret_lease_s);
 /* One sentence on why there is none; "" otherwise. */
 const char *routes_why(const struct routes *r);
 bool routes_looking(const struct routes *r);

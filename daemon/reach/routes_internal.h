@@ -16,6 +16,7 @@
  * itself, and closes what was opened too late. */
 struct router_call {
         struct routes *routes;        /* NULL: given up */
+        struct loop *loop;
         enum router_what { ROUTER_FACTS, ROUTER_MAP, ROUTER_PINHOLE, ROUTER_RENEW, ROUTER_REVOKE, ROUTER_ADDRESS } what;
         struct gateway_job job;
         struct gateway_lease lease;
@@ -27,6 +28,8 @@ struct router_call {
         bool ok;
         void (*done)(struct routes *r, struct router_call *c);
 };
+
+#define ROUTES_DEAD_MAX 4
 
 /* What a router has opened, and its clock. */
 struct kept_lease {
@@ -71,8 +74,10 @@ struct routes {
         struct ladder_route live;
         char observed[INET6_ADDRSTRLEN];
         uint64_t observed_ms;
-        char dead[LADDER_URL_MAX];    /* the directory refused it */
-        uint64_t dead_until_ms;
+        struct dead_route {           /* the directory refused them; the oldest makes room */
+                char url[LADDER_URL_MAX];
+                uint64_t until_ms;
+        } dead[ROUTES_DEAD_MAX];
         unsigned misses;              /* detections without a route in a row */
         const char *guidance[6];
         unsigned n_guidance;
@@ -89,6 +94,7 @@ uint64_t routes_now(const struct routes *r);
 void routes_note(struct routes *r, int tier, const char *step, enum step_result result, const char *fmt, ...)
         __attribute__((format(printf, 5, 6)));
 void routes_guide(struct routes *r, const char *code);
+bool routes_dead(const struct routes *r, const char *url);
 
 /* routes_router.c */
 /* Takes the call over. false: no memory, the call is freed. */

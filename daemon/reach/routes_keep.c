@@ -25,7 +25,7 @@ static void lease_lost(struct routes *r, struct kept_lease *k, const char *reaso
         k->held = false;
         timer_clear(&k->timer);
         keep_save(r);
-        routes_look(r, reason, true);
+        routes_look(r, reason, false);
 }
 
 static uint64_t jitter(uint64_t ms) {
@@ -39,7 +39,8 @@ static uint64_t jitter(uint64_t ms) {
 static void arm(struct kept_lease *k) {
         uint32_t s = lease_renewal_s(k->lease.lease_s);
 
-        timer_set_ms(&k->timer, k->lease.lease_s ? jitter((uint64_t) s * 1000) : PERMANENT_LOOK_MS);
+        /* A router that grants a second must not keep us busy. */
+        timer_set_ms(&k->timer, k->lease.lease_s ? jitter((uint64_t) MAX(s, 1u) * 1000) : PERMANENT_LOOK_MS);
 }
 
 static void renew_failed(struct routes *r, struct kept_lease *k) {
@@ -75,10 +76,12 @@ static void renewed(struct routes *r, struct router_call *c) {
         k->granted_ms = routes_now(r);
         if (moved(&k->lease, &c->result.lease)) {
                 k->lease = c->result.lease;
-                routes_look(r, "mapping moved", true);
+                keep_save(r);
+                routes_look(r, "mapping moved", false);
                 return;
         }
         k->lease = c->result.lease;
+        keep_save(r);
         arm(k);
         log_debug("lease_renewed", "the %s of port %u is renewed for %u s", k->lease.pinhole ? "pinhole" : "mapping",
                   k->lease.internal, k->lease.lease_s);
@@ -94,8 +97,10 @@ static void renew(struct routes *r, struct kept_lease *k) {
                 return;
         }
         c = router_call_new(r, ROUTER_RENEW, renewed);
-        if (!c)
+        if (!c) {
+                renew_failed(r, k);
                 return;
+        }
         c->lease = k->lease;
         c->job.where = k->where;
         if (!router_ask(r, c, ROUTES_ROUTER_MS))

@@ -8,6 +8,10 @@
 /* Questions to routers, on their helper thread. A question that takes too long is given up: the
  * thread is asked to end soon, and what it opened after all is closed by itself. */
 
+static bool opened(const struct router_call *c) {
+        return c->result.granted && (c->what == ROUTER_MAP || c->what == ROUTER_PINHOLE);
+}
+
 static void work(void *arg) {
         struct router_call *c = arg;
 
@@ -31,13 +35,29 @@ static void work(void *arg) {
                 c->ok = gateway_address(&c->lease, &c->job.where, c->address, &c->epoch);
                 break;
         }
-        if (atomic_load(&c->job.abandoned) && c->result.granted && (c->what == ROUTER_MAP || c->what == ROUTER_PINHOLE))
+        if (atomic_load(&c->job.abandoned) && opened(c)) {
                 gateway_revoke(&c->result.lease, &c->job.where);
+                c->result.granted = false;
+        }
 }
 
 static void call_free(struct router_call *c) {
         reach_facts_free(&c->facts);
         free(c);
+}
+
+static void work_done(void *arg) {
+        call_free(arg);
+}
+
+/* Given up just after it had come to its end: what it opened nobody knows of. */
+static bool close_orphan(struct router_call *c) {
+        if (!opened(c))
+                return false;
+        c->what = ROUTER_REVOKE;
+        c->lease = c->result.lease;
+        c->result.granted = false;
+        return loop_block_on(c->loop, LOOP_ROUTERS, work, work_done, c) == 0;
 }
 
 static void finished(void *arg) {
@@ -48,7 +68,8 @@ static void finished(void *arg) {
                 r->call = NULL;
                 timer_clear(&r->router);
                 c->done(r, c);
-        }
+        } else if (close_orphan(c))
+                return;
         call_free(c);
 }
 
@@ -59,6 +80,7 @@ struct router_call *router_call_new(struct routes *r, enum router_what what,
         if (!c)
                 return NULL;
         c->routes = r;
+        c->loop = r->node->loop;
         c->what = what;
         c->done = done;
         return c;
@@ -72,10 +94,6 @@ bool router_ask(struct routes *r, struct router_call *c, uint64_t timeout_ms) {
         r->call = c;
         timer_set_ms(&r->router, timeout_ms);
         return true;
-}
-
-static void work_done(void *arg) {
-        call_free(arg);
 }
 
 void router_revoke(struct routes *r, struct kept_lease *k) {

@@ -164,7 +164,7 @@ static void step(struct routes *r) {
                         adopt(r);
                         return;
                 case LADDER_PROBE:
-                        if (strcmp(a->url, r->dead) == 0 && routes_now(r) < r->dead_until_ms) {
+                        if (routes_dead(r, a->url)) {
                                 routes_note(r, 0, probe_step(r, a), STEP_REFUSED, "the directory refused it a moment ago");
                                 ladder_probed(&r->ladder, PROBE_REFUTED);
                                 continue;
@@ -204,6 +204,14 @@ static void step(struct routes *r) {
 
 /* ---- before the ladder ---- */
 
+/* What a directory calls our address may be anything. */
+static bool is_public_v4(const char *text) {
+        struct sockaddr_storage a;
+
+        return iicp_addr_parse(text, &a) && a.ss_family == AF_INET &&
+               iicp_addr_class((const struct sockaddr *) &a) == IICP_ADDR_PUBLIC;
+}
+
 static void climb(struct routes *r) {
         const struct config *c = r->node->config;
         struct local_texts *t = &r->texts;
@@ -222,7 +230,7 @@ static void climb(struct routes *r) {
 
         snprintf(t->nic, sizeof t->nic, "%s", r->local.nic_v4);
         snprintf(t->ipv6, sizeof t->ipv6, "%s", r->local.v6.address);
-        snprintf(t->observed, sizeof t->observed, "%.15s", r->local.v4_way_out && fresh && !strchr(r->observed, ':') ? r->observed : "");
+        snprintf(t->observed, sizeof t->observed, "%.15s", r->local.v4_way_out && fresh && is_public_v4(r->observed) ? r->observed : "");
         f.nic_v4 = t->nic[0] ? t->nic : NULL;
         f.ipv6 = t->ipv6[0] ? t->ipv6 : NULL;
         f.observed_v4 = t->observed[0] ? t->observed : NULL;
@@ -271,7 +279,8 @@ static void have_facts(struct routes *r, struct router_call *c) {
                 log_warn("network_unknown", "the kernel does not tell addresses and routes (%s): no route is looked for",
                          strerror(-c->facts_error));
         local_derive(&c->facts, local_container_marks(environ), &r->local);
-        witness_own(&r->node->witness, &c->facts);
+        if (c->facts_error == 0) /* else those of before: nobody of ours shall pass as a caller */
+                witness_own(&r->node->witness, &c->facts);
         routes_note(r, 0, "this host", STEP_WORKS, "%s%s%s%s%s%s", r->local.v4.interface, r->local.v4.interface[0] ? " " : "",
                     r->local.v4.address[0] ? r->local.v4.address : "no IPv4", r->local.v4.gateway[0] ? ", router " : "",
                     r->local.v4.gateway, r->local.bridged ? ", in a container" : "");
@@ -290,6 +299,7 @@ void run_begin(struct routes *r, const char *reason) {
         struct router_call *c;
 
         router_give_up(r); /* a renewal under way: the ladder asks anew */
+        verify_stop(r->verify); /* as does a look at the live route */
         r->running = true;
         r->reason = reason;
         r->began_ms = routes_now(r);
@@ -324,12 +334,15 @@ static void adopt(struct routes *r) {
 /* Steps 4 to 6 have had their time. What is on its way is given up first, so that nothing that the
  * ladder does not ask for any more comes back. */
 void run_out_of_time(struct routes *r) {
-
         if (!r->running)
                 return;
         routes_note(r, 0, "detection", STEP_FAILED, "out of time after %u s", ROUTES_BUDGET_MS / 1000);
         verify_stop(r->verify);
         router_give_up(r);
+        if (r->tunnel) {
+                fetch_cancel(TAKE_PTR(r->tunnel));
+                ladder_tunnelled(&r->ladder, false, NULL);
+        }
         ladder_out_of_time(&r->ladder);
         step(r);
 }

@@ -2,6 +2,7 @@
 #include "routes_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* What iicpctl shows of the route. Addresses stand here, on the control socket, and in the debug log
  * only. [04 section 16] */
@@ -81,6 +82,16 @@ void routes_json(const struct routes *r, struct iicp_buf *out) {
                 iicp_buf_puts(out, "}");
         }
         iicp_buf_puts(out, "]}");
+}
+
+bool routes_pinhole(const struct routes *r, unsigned *ret_id, uint32_t *ret_lease_s) {
+        const struct kept_lease *k = &r->pinhole;
+
+        if (!k->held)
+                return false;
+        *ret_id = (unsigned) strtoul(k->lease.unique_id, NULL, 10);
+        *ret_lease_s = k->lease.lease_s;
+        return true;
 }
 
 void routes_metrics(const struct routes *r, struct iicp_buf *out) {

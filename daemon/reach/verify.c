@@ -91,10 +91,12 @@ static void judge(struct verify *v, enum probe_answer answer) {
         if (answer == PROBE_SAYS_NO)
                 v->noes++;
         outcome = verify_judge(answer, witness, v->nested, v->noes, &again);
-        if (again && v->in_run < VERIFY_ASKS_RUN)
-                ask_again(v, VERIFY_APART_MS);
-        else
+        if (!again)
                 finish(v, outcome, why_of(answer, witness));
+        else if (v->in_run < VERIFY_ASKS_RUN)
+                ask_again(v, VERIFY_APART_MS);
+        else /* one "no" refutes nothing, and this detection has no ask left */
+                finish(v, PROBE_INDETERMINATE, "one answer says no, and no second look was left");
 }
 
 static void on_answer(void *arg, const struct fetch_answer *a) {
@@ -208,6 +210,7 @@ void verify_start(struct verify *v, const char *url, enum nested nested,
                   void (*done)(void *arg, enum ladder_probe outcome, const char *why), void *arg) {
         struct iicp_url u;
 
+        verify_stop(v); /* whoever asked before has lost interest */
         v->nested = nested;
         v->noes = 0;
         v->done = done;

@@ -3,7 +3,7 @@
 FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn tests/fuzz/fuzz-cx \
 	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head tests/fuzz/fuzz-consumer \
 	tests/fuzz/fuzz-answer tests/fuzz/fuzz-frame tests/fuzz/fuzz-cbor tests/fuzz/fuzz-trust \
-	tests/fuzz/fuzz-stream tests/fuzz/fuzz-payload tests/fuzz/fuzz-view
+	tests/fuzz/fuzz-stream tests/fuzz/fuzz-payload tests/fuzz/fuzz-view tests/fuzz/fuzz-gateway
 
 FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
 FUZZ_DAEMON = daemon/libiicpd.la $(JSON_LIBS)
@@ -60,6 +60,12 @@ tests_fuzz_fuzz_directory_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_directory_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_directory_LDFLAGS = $(FUZZ_LINKER)
 tests_fuzz_fuzz_directory_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_gateway_SOURCES = tests/fuzz/fuzz-gateway.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_gateway_CPPFLAGS = $(FUZZ_CPPFLAGS) -I$(top_srcdir)/daemon
+tests_fuzz_fuzz_gateway_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_gateway_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_gateway_LDADD = $(FUZZ_DAEMON)
 
 tests_fuzz_fuzz_consumer_SOURCES = tests/fuzz/fuzz-consumer.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_consumer_CPPFLAGS = $(FUZZ_CPPFLAGS)
