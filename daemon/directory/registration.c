@@ -145,8 +145,11 @@ static void note_registered(struct directory *d) {
 
 static void say_registered(struct directory *d) {
         if (d->registrations == 1)
-                log_notice("register_ok", "registered: %zu model%s, tier 0, %s", d->models.n,
+                log_notice("register_ok", "registered: %zu model%s, tier %d, %s", d->models.n,
                            d->models.n == 1 ? "" : "s",
+                           routes_live(d->node->routes) && routes_live(d->node->routes)->endpoint[0]
+                                   ? routes_live(d->node->routes)->tier
+                                   : 0,
                            state_identity(d->node->state)->registered.endpoint);
         else
                 log_info("reregister_ok", "registered again: %s",

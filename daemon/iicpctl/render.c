@@ -141,7 +141,10 @@ void render_status(const struct options *o, json_object *doc) {
                 printf("  %-10s TLS 1.3, certificate until %.10s%s\n", "listen", text_of(get(doc, "listen"), "certificate_until"),
                        strcmp(text_of(get(doc, "listen"), "certificate_expiring"), "true") == 0 ? ": replace it soon" : "");
         printf("  %-10s %s%s%s\n", "directory", text_of(directory, "state"),
-               text_of(directory, "why")[0] ? ": " : "", text_of(directory, "why"));
+               !text_of(directory, "why")[0]                              ? ""
+               : strcmp(text_of(directory, "state"), "registered") == 0 ? "; the last try to renew it: "
+                                                                        : ": ",
+               text_of(directory, "why"));
         recovery_line(get(directory, "recovery"));
         for (size_t i = 0; backends && i < json_object_array_length(backends); i++)
                 backend_line(json_object_array_get_idx(backends, i));
