@@ -6,6 +6,7 @@
 #include "tls_port.h"
 #include "listener.h"
 #include "node.h"
+#include "observe/spans.h"
 #include "reach/routes.h"
 #include "policy.h"
 #include "rotation.h"
@@ -141,6 +142,10 @@ void metrics_node_gauges(void *arg, struct iicp_buf *out) {
                              "iicp_encrypted_tasks_total{outcome=\"refused\"} %llu\n",
                         (unsigned long long) facts.encrypted_opened, (unsigned long long) facts.encrypted_refused);
         rotation_gauges(n, out);
+        if (n->spans)
+                iicp_buf_printf(out, "# HELP iicp_trace_spans_dropped_total Spans that no collector took.\n"
+                                     "# TYPE iicp_trace_spans_dropped_total counter\niicp_trace_spans_dropped_total %llu\n",
+                                (unsigned long long) spans_dropped_total(n->spans));
         if (n->routes)
                 routes_metrics(n->routes, out);
         if (n->listener) {

@@ -103,7 +103,7 @@ static int unknown(const struct options *o, const char *word) {
         return EXIT_REFUSED;
 }
 
-static void show(const struct options *o, const char *word, json_object *list) {
+static void show_it(const struct options *o, const char *word, json_object *list) {
         if (o->json) {
                 json_object *doc = json_object_new_object();
 
@@ -146,7 +146,7 @@ int cmd_explain(const struct options *o, int argc, char **argv) {
         if (json_object_array_length(f.list) == 0)
                 r = unknown(o, argv[0]);
         else
-                show(o, argv[0], f.list);
+                show_it(o, argv[0], f.list);
         json_object_put(f.list);
         return r;
 }

@@ -74,6 +74,10 @@ int cmd_credits(const struct options *o, int argc, char **argv);
 /* operator.c, import.c: work on files, without a daemon. */
 int cmd_operator(const struct options *o, int argc, char **argv);
 int cmd_import(const struct options *o, int argc, char **argv);
+/* main.c: reads a document and shows it by render, or as it is under --json. judge, if not NULL, gives the
+ * exit code. */
+int show(const struct options *o, const char *path, void (*render)(const struct options *, json_object *),
+         int (*judge)(json_object *doc));
 /* routes.c: how others get here. EXIT_NOT_READY without a route. */
 int cmd_routes(const struct options *o, int argc, char **argv);
 int cmd_netcheck(const struct options *o, int argc, char **argv);

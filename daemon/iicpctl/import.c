@@ -77,7 +77,7 @@ static int find_operator(struct import *i) {
         return EXIT_DONE;
 }
 
-static void show(const struct import *i) {
+static void show_it(const struct import *i) {
         printf("%-16s %s\n", "from", i->home);
         printf("%-16s %s\n", "node id", i->node_id);
         printf("%-16s %s\n", "encryption key", i->has_key ? i->key.keys[0].key_id : "none found: a new one is made");
@@ -115,7 +115,7 @@ static int run(struct import *i) {
         if (r != EXIT_DONE)
                 return r;
         if (!i->o->json)
-                show(i);
+                show_it(i);
         if (!i->yes)
                 return complain(i, "nothing is done yet", "iicpctl import --yes does it");
         r = write_state(i);

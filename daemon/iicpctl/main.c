@@ -14,8 +14,8 @@
 #define SOCKET_DEFAULT "/run/iicpd/control.sock"
 #define TIMEOUT_S 30
 
-/* Reads a document and shows it by `render`, or as it is under --json. */
-static int show(const struct options *o, const char *path, void (*render)(const struct options *, json_object *)) {
+int show(const struct options *o, const char *path, void (*render)(const struct options *, json_object *),
+         int (*judge)(json_object *doc)) {
         struct answer a;
         int r = call(o, "GET", path, NULL, &a);
 
@@ -23,10 +23,14 @@ static int show(const struct options *o, const char *path, void (*render)(const 
                 return r;
         if (a.status != 200 || !a.doc)
                 r = tell_refusal(o, &a);
-        else if (o->json)
-                puts(a.text);
-        else
-                render(o, a.doc);
+        else {
+                if (o->json)
+                        puts(a.text);
+                else
+                        render(o, a.doc);
+                if (judge)
+                        r = judge(a.doc);
+        }
         answer_done(&a);
         return r;
 }
@@ -41,55 +45,42 @@ int no_more(const struct options *o, int argc, char **argv) {
         return EXIT_USAGE;
 }
 
-static int state_code(const char *state) {
+static int judge_state(json_object *doc) {
+        const char *state = text_of(doc, "state");
+
         if (strcmp(state, "ready") == 0)
                 return EXIT_DONE;
         return strcmp(state, "degraded") == 0 ? EXIT_DEGRADED : EXIT_NOT_READY;
 }
 
 static int cmd_status(const struct options *o, int argc, char **argv) {
-        struct answer a;
         int r = no_more(o, argc, argv);
 
-        if (r == EXIT_DONE)
-                r = call(o, "GET", "/v1/status", NULL, &a);
-        if (r != EXIT_DONE)
-                return r;
-        if (a.status != 200 || !a.doc)
-                r = tell_refusal(o, &a);
-        else {
-                if (o->json)
-                        puts(a.text);
-                else
-                        render_status(o, a.doc);
-                r = state_code(text_of(a.doc, "state"));
-        }
-        answer_done(&a);
-        return r;
+        return r ? r : show(o, "/v1/status", render_status, judge_state);
 }
 
 static int cmd_tasks(const struct options *o, int argc, char **argv) {
         int r = no_more(o, argc, argv);
 
-        return r ? r : show(o, "/v1/tasks", render_tasks);
+        return r ? r : show(o, "/v1/tasks", render_tasks, NULL);
 }
 
 static int cmd_backends(const struct options *o, int argc, char **argv) {
         int r = no_more(o, argc, argv);
 
-        return r ? r : show(o, "/v1/backends", render_backends);
+        return r ? r : show(o, "/v1/backends", render_backends, NULL);
 }
 
 static int cmd_models(const struct options *o, int argc, char **argv) {
         int r = no_more(o, argc, argv);
 
-        return r ? r : show(o, "/v1/models", render_models);
+        return r ? r : show(o, "/v1/models", render_models, NULL);
 }
 
 static int cmd_directory(const struct options *o, int argc, char **argv) {
         int r = no_more(o, argc, argv);
 
-        return r ? r : show(o, "/v1/directory", render_directory);
+        return r ? r : show(o, "/v1/directory", render_directory, NULL);
 }
 
 static int cmd_metrics(const struct options *o, int argc, char **argv) {

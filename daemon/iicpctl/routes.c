@@ -101,37 +101,18 @@ static void render_netcheck(const struct options *o, json_object *doc) {
                 render_guidance(get(r, "guidance"));
 }
 
-static int view(const struct options *o, int argc, void (*render)(const struct options *, json_object *)) {
-        struct answer a;
-        int r;
-
-        if (argc > 0) {
-                tell_error(o, "usage", "no argument is expected", "iicpctl --help");
-                return EXIT_USAGE;
-        }
-        r = call(o, "GET", "/v1/routes", NULL, &a);
-        if (r != EXIT_DONE)
-                return r;
-        if (a.status != 200 || !a.doc)
-                r = tell_refusal(o, &a);
-        else {
-                if (o->json)
-                        puts(a.text);
-                else
-                        render(o, a.doc);
-                if (strcmp(text_of(get(a.doc, "reachability"), "tier"), "4") == 0)
-                        r = EXIT_NOT_READY;
-        }
-        answer_done(&a);
-        return r;
+static int judge_route(json_object *doc) {
+        return strcmp(text_of(get(doc, "reachability"), "tier"), "4") == 0 ? EXIT_NOT_READY : EXIT_DONE;
 }
 
 int cmd_routes(const struct options *o, int argc, char **argv) {
-        (void) argv;
-        return view(o, argc, render_routes);
+        int r = no_more(o, argc, argv);
+
+        return r ? r : show(o, "/v1/routes", render_routes, judge_route);
 }
 
 int cmd_netcheck(const struct options *o, int argc, char **argv) {
-        (void) argv;
-        return view(o, argc, render_netcheck);
+        int r = no_more(o, argc, argv);
+
+        return r ? r : show(o, "/v1/routes", render_netcheck, judge_route);
 }

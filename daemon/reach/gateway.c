@@ -110,7 +110,7 @@ void gateway_pinhole(struct gateway_job *j, struct gateway_result *ret) {
         ret->lease.pinhole = true;
 }
 
-void gateway_renew(const struct gateway_lease *l, const struct gateway_where *where, struct gateway_result *ret) {
+void gateway_renew(const struct gateway_lease *l, struct gateway_result *ret) {
         *ret = (struct gateway_result){.lease = *l};
         switch (l->protocol) {
         case MAP_IGD1:
@@ -118,7 +118,7 @@ void gateway_renew(const struct gateway_lease *l, const struct gateway_where *wh
                 igd_renew(l, ret);
                 break;
         case MAP_PCP:
-                pcp_renew(l, where, GATEWAY_LEASE_S, ret);
+                pcp_renew(l, GATEWAY_LEASE_S, ret);
                 break;
         case MAP_NATPMP:
                 natpmp_renew(l, GATEWAY_LEASE_S, ret);
@@ -128,7 +128,7 @@ void gateway_renew(const struct gateway_lease *l, const struct gateway_where *wh
         }
 }
 
-void gateway_revoke(const struct gateway_lease *l, const struct gateway_where *where) {
+void gateway_revoke(const struct gateway_lease *l) {
         struct gateway_result ignored = {.lease = *l};
 
         switch (l->protocol) {
@@ -137,7 +137,7 @@ void gateway_revoke(const struct gateway_lease *l, const struct gateway_where *w
                 igd_revoke(l);
                 break;
         case MAP_PCP:
-                pcp_renew(l, where, 0, &ignored);
+                pcp_renew(l, 0, &ignored);
                 break;
         case MAP_NATPMP:
                 natpmp_renew(l, 0, &ignored);
@@ -147,9 +147,7 @@ void gateway_revoke(const struct gateway_lease *l, const struct gateway_where *w
         }
 }
 
-bool gateway_address(const struct gateway_lease *l, const struct gateway_where *where, char out[INET_ADDRSTRLEN],
-                     uint32_t *ret_epoch) {
-        (void) where;
+bool gateway_address(const struct gateway_lease *l, char out[INET_ADDRSTRLEN], uint32_t *ret_epoch) {
         *ret_epoch = 0;
         if (l->protocol == MAP_IGD1 || l->protocol == MAP_IGD2)
                 return igd_address(l, out);

@@ -66,12 +66,11 @@ void gateway_map(struct gateway_job *j, struct gateway_result *ret);
 /* Address and port of the job are those of where.address. */
 void gateway_pinhole(struct gateway_job *j, struct gateway_result *ret);
 /* Again with the same arguments; ret->lease is what it is now. */
-void gateway_renew(const struct gateway_lease *l, const struct gateway_where *where, struct gateway_result *ret);
+void gateway_renew(const struct gateway_lease *l, struct gateway_result *ret);
 /* Best effort, within GATEWAY_SOAP_MS. */
-void gateway_revoke(const struct gateway_lease *l, const struct gateway_where *where);
+void gateway_revoke(const struct gateway_lease *l);
 /* External address as the gateway tells it now; false: it does not. */
-bool gateway_address(const struct gateway_lease *l, const struct gateway_where *where, char out[INET_ADDRSTRLEN],
-                     uint32_t *ret_epoch);
+bool gateway_address(const struct gateway_lease *l, char out[INET_ADDRSTRLEN], uint32_t *ret_epoch);
 
 /* ---- inside ---- */
 void gateway_note(struct gateway_result *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -84,8 +83,7 @@ void igd_pinhole(struct gateway_job *j, struct gateway_result *ret);
 
 /* pcp: both for a mapping and, on IPv6 addresses, a pinhole. *ret_natpmp: only that is spoken. */
 void pcp_map(struct gateway_job *j, struct gateway_result *ret, bool *ret_natpmp);
-void pcp_renew(const struct gateway_lease *l, const struct gateway_where *where, uint32_t lifetime_s,
-               struct gateway_result *ret);
+void pcp_renew(const struct gateway_lease *l, uint32_t lifetime_s, struct gateway_result *ret);
 void natpmp_map(struct gateway_job *j, struct gateway_result *ret);
 void natpmp_renew(const struct gateway_lease *l, uint32_t lifetime_s, struct gateway_result *ret);
 bool natpmp_address(const char *gateway, char out[INET_ADDRSTRLEN], uint32_t *ret_epoch);

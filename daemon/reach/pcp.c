@@ -4,13 +4,10 @@
 #include <arpa/inet.h>
 
 #define PCP_VERSION 2
-#define PCP_OP_ANNOUNCE 0
 #define PCP_OP_MAP 1
 #define RESPONSE 0x80
 #define TCP 6
 #define HEADER 24              /* bytes before the data of an opcode */
-#define NATPMP_ANSWER_ADDRESS 12
-#define NATPMP_ANSWER_MAP 16
 
 static void put16(unsigned char *p, uint16_t v) {
         p[0] = (unsigned char) (v >> 8);
@@ -29,8 +26,6 @@ static uint16_t get16(const unsigned char *p) {
 static uint32_t get32(const unsigned char *p) {
         return (uint32_t) get16(p) << 16 | get16(p + 2);
 }
-
-/* ---- PCP ---- */
 
 void pcp_print_map(const struct pcp_map *m, unsigned char out[PCP_MAP_SIZE]) {
         static const unsigned char any4[16] = {[10] = 0xff, [11] = 0xff};
@@ -77,64 +72,6 @@ bool pcp_parse_map(const unsigned char *p, size_t n, const struct pcp_map *reque
         print_address(p + 44, a.address);
         *ret = a;
         return true;
-}
-
-/* ---- NAT-PMP ---- */
-
-bool natpmp_parse(const unsigned char *p, size_t n, enum natpmp_op op, uint16_t internal, struct natpmp_answer *ret) {
-        struct natpmp_answer a = {0};
-
-        if (n < 8 || p[0] != 0 || p[1] != (RESPONSE | (unsigned) op))
-                return false;
-        a.result = get16(p + 2);
-        a.epoch = get32(p + 4);
-        if (op == NATPMP_ADDRESS && n >= NATPMP_ANSWER_ADDRESS)
-                inet_ntop(AF_INET, p + 8, a.address, sizeof a.address);
-        else if (op == NATPMP_MAP_TCP && n >= NATPMP_ANSWER_MAP) {
-                a.internal = get16(p + 8);
-                a.external = get16(p + 10);
-                a.lifetime_s = get32(p + 12);
-                if (a.internal != internal)
-                        return false;
-        } else if (a.result == 0)
-                return false; /* only an error may be this short */
-        *ret = a;
-        return true;
-}
-
-bool pcp_parse_announcement(const unsigned char *p, size_t n, struct pcp_announcement *ret) {
-        struct natpmp_answer a;
-
-        if (n >= HEADER && n <= PCP_PACKET_MAX && p[0] == PCP_VERSION && p[1] == (PCP_OP_ANNOUNCE | RESPONSE) && p[3] == 0) {
-                *ret = (struct pcp_announcement){.pcp = true, .epoch = get32(p + 8)};
-                return true;
-        }
-        if (n < NATPMP_ANSWER_ADDRESS || !natpmp_parse(p, n, NATPMP_ADDRESS, 0, &a) || a.result != 0)
-                return false;
-        *ret = (struct pcp_announcement){.epoch = a.epoch};
-        memcpy(ret->address, a.address, sizeof ret->address);
-        return true;
-}
-
-/* ---- epochs ---- */
-
-/* [RFC 6886 section 3.6]: it may run 1/8 slower than our clock, less 2 s. */
-bool natpmp_epoch_reset(uint32_t before, uint64_t before_s, uint32_t now, uint64_t now_s) {
-        int64_t elapsed = (int64_t) (now_s - before_s);
-
-        /* new < before + 7/8 elapsed - 2, without fractions */
-        return 8 * (int64_t) now < 8 * (int64_t) before + 7 * elapsed - 16;
-}
-
-/* [RFC 6887 section 8.5] */
-bool pcp_epoch_reset(uint32_t before, uint64_t before_s, uint32_t now, uint64_t now_s) {
-        int64_t client = (int64_t) (now_s - before_s), server = (int64_t) now - (int64_t) before;
-
-        if (server < -1)
-                return true;
-        if (server < 0)
-                server = 0;
-        return client + 2 < server - server / 16 || server + 2 < client - client / 16;
 }
 
 uint32_t lease_renewal_s(uint32_t granted_s) {

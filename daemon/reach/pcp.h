@@ -2,14 +2,13 @@
 #ifndef IICPD_PCP_H
 #define IICPD_PCP_H
 
-/* Packets of PCP (RFC 6887) and NAT-PMP (RFC 6886), and what their epochs tell. Bytes in, values
- * out. Sender address and port are checked by whoever has the socket. [04 sections 5.2, 5.3] */
+/* Packets of PCP (RFC 6887): bytes in, values out. Sender address and port are checked by whoever has
+ * the socket. NAT-PMP is libnatpmp's. [04 sections 5.3, 5.4] */
 
 #include <iicp/base.h>
 #include <netinet/in.h>
 
 #define PCP_PORT 5351
-#define PCP_ANNOUNCE_PORT 5350   /* 224.0.0.1 and ff02::1 */
 #define PCP_NONCE 12
 #define PCP_MAP_SIZE 60
 #define PCP_PACKET_MAX 1100      /* bytes [RFC 6887 section 7] */
@@ -37,28 +36,6 @@ struct pcp_answer {
 };
 /* False: not the answer to this request. */
 bool pcp_parse_map(const unsigned char *p, size_t n, const struct pcp_map *request, struct pcp_answer *ret);
-
-enum natpmp_op { NATPMP_ADDRESS = 0, NATPMP_MAP_TCP = 2 };
-struct natpmp_answer {
-        unsigned result;
-        uint32_t epoch, lifetime_s;
-        uint16_t internal, external;
-        char address[INET_ADDRSTRLEN];   /* of NATPMP_ADDRESS and announcements */
-};
-/* internal: of a map request. False: another operation, another port, too short. */
-bool natpmp_parse(const unsigned char *p, size_t n, enum natpmp_op op, uint16_t internal, struct natpmp_answer *ret);
-
-/* A multicast of the gateway: NAT-PMP with its new address, or PCP ANNOUNCE (address ""). */
-struct pcp_announcement {
-        bool pcp;
-        uint32_t epoch;
-        char address[INET_ADDRSTRLEN];
-};
-bool pcp_parse_announcement(const unsigned char *p, size_t n, struct pcp_announcement *ret);
-
-/* The gateway has lost its state between two answers; times in seconds of one monotonic clock. */
-bool natpmp_epoch_reset(uint32_t before, uint64_t before_s, uint32_t now, uint64_t now_s);
-bool pcp_epoch_reset(uint32_t before, uint64_t before_s, uint32_t now, uint64_t now_s);
 
 /* When a lease is renewed: at half of what was granted, at least 10 s (granted up to 20: half). */
 uint32_t lease_renewal_s(uint32_t granted_s);

@@ -160,18 +160,16 @@ void pcp_map(struct gateway_job *j, struct gateway_result *ret, bool *ret_natpmp
         if (j->exact && ret->lease.external != j->external) {
                 struct gateway_result ignored = {.lease = ret->lease};
 
-                pcp_renew(&ret->lease, &j->where, 0, &ignored);
+                pcp_renew(&ret->lease, 0, &ignored);
                 ret->granted = false;
                 gateway_note(ret, "PCP: port %u is taken", j->external);
         }
 }
 
-void pcp_renew(const struct gateway_lease *l, const struct gateway_where *where, uint32_t lifetime_s,
-               struct gateway_result *ret) {
+void pcp_renew(const struct gateway_lease *l, uint32_t lifetime_s, struct gateway_result *ret) {
         struct pcp_map m = {.internal = l->internal, .external = l->external, .lifetime_s = lifetime_s};
         bool natpmp_only;
 
-        (void) where;
         memcpy(m.nonce, l->nonce, sizeof m.nonce);
         if (client_address(l->address, &m.client))
                 pcp_ask(l->address, l->gateway, &m, NULL, ret, &natpmp_only);

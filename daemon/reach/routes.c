@@ -392,10 +392,6 @@ const struct ladder_route *routes_live(const struct routes *r) {
         return &r->live;
 }
 
-const char *routes_why(const struct routes *r) {
-        return r->why;
-}
-
 bool routes_looking(const struct routes *r) {
         return r->running || (!r->ended_ms && timer_armed(&r->again));
 }

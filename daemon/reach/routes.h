@@ -47,8 +47,6 @@ void routes_stop(struct routes *r, void (*fn)(void *arg), void *arg);
 const struct ladder_route *routes_live(const struct routes *r);
 /* The pinhole of the live route; false: none. id 0: its protocol has none. */
 bool routes_pinhole(const struct routes *r, unsigned *ret_id, uint32_t *ret_lease_s);
-/* One sentence on why there is none; "" otherwise. */
-const char *routes_why(const struct routes *r);
 bool routes_looking(const struct routes *r);
 /* "reachability" of the status, and the evidence of the last detection. [04 section 16] */
 void routes_json(const struct routes *r, struct iicp_buf *out);

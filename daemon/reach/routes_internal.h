@@ -42,7 +42,7 @@ struct kept_lease {
         uint64_t renewals, renewals_failed;
 };
 
-enum step_result { STEP_IN_USE, STEP_WORKS, STEP_REFUSED, STEP_NO, STEP_FAILED, STEP_NOT_TRIED, STEP_OFF, STEP_UNKNOWN };
+enum step_result { STEP_WORKS, STEP_REFUSED, STEP_NO, STEP_FAILED, STEP_UNKNOWN };
 
 /* A row of netcheck. */
 struct evidence {
@@ -60,10 +60,10 @@ struct routes {
         struct local_texts {
                 char nic[INET_ADDRSTRLEN], observed[INET_ADDRSTRLEN], ipv6[INET6_ADDRSTRLEN];
         } texts;                      /* what ladder.facts borrows */
-        bool running, stopping, found_once;
+        bool running, stopping;
         const char *reason;           /* of the run, static */
         const char *next_reason;      /* another one is wanted, NULL = not */
-        uint64_t began_ms, ended_ms, asked_ms;
+        uint64_t began_ms, ended_ms;
         struct timer again, budget, router, reprobe, address;
         struct router_call *call;
         struct fetch *echo, *tunnel;

@@ -26,17 +26,17 @@ static void work(void *arg) {
                 gateway_pinhole(&c->job, &c->result);
                 break;
         case ROUTER_RENEW:
-                gateway_renew(&c->lease, &c->job.where, &c->result);
+                gateway_renew(&c->lease, &c->result);
                 break;
         case ROUTER_REVOKE:
-                gateway_revoke(&c->lease, &c->job.where);
+                gateway_revoke(&c->lease);
                 break;
         case ROUTER_ADDRESS:
-                c->ok = gateway_address(&c->lease, &c->job.where, c->address, &c->epoch);
+                c->ok = gateway_address(&c->lease, c->address, &c->epoch);
                 break;
         }
         if (atomic_load(&c->job.abandoned) && opened(c)) {
-                gateway_revoke(&c->result.lease, &c->job.where);
+                gateway_revoke(&c->result.lease);
                 c->result.granted = false;
         }
 }

@@ -8,8 +8,8 @@
  * only. [04 section 16] */
 
 static const char *const result_names[] = {
-        [STEP_IN_USE] = "in use", [STEP_WORKS] = "works", [STEP_REFUSED] = "refused", [STEP_NO] = "no",
-        [STEP_FAILED] = "failed", [STEP_NOT_TRIED] = "not tried", [STEP_OFF] = "off", [STEP_UNKNOWN] = "unknown",
+        [STEP_WORKS] = "works", [STEP_REFUSED] = "refused", [STEP_NO] = "no", [STEP_FAILED] = "failed",
+        [STEP_UNKNOWN] = "unknown",
 };
 
 static void text(struct iicp_buf *out, const char *name, const char *value) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a router, an echo or a probe sends: packets of PCP and NAT-PMP, announcements, addresses of
- * descriptions, answers about our reachability. First byte chooses. */
+/* What a router, an echo or a probe sends: packets of PCP, addresses of descriptions,
+ * answers about our reachability. First byte chooses. */
 
 #include "fuzz.h"
 
@@ -15,20 +15,12 @@
 /* A nonce of zeros, so that a mutation has a chance to be an answer. */
 static void packets(const uint8_t *p, size_t n) {
         const struct pcp_map request = {.internal = 9484, .external = 9484, .lifetime_s = 3600};
-        struct pcp_announcement said;
-        struct natpmp_answer old;
         struct pcp_answer a;
 
         if (pcp_parse_map(p, n, &request, &a)) {
                 FUZZ_CHECK(memchr(a.address, 0, sizeof a.address));
                 FUZZ_CHECK(a.natpmp_only || a.result == PCP_SUCCESS || a.lifetime_s <= PCP_RETRY_MAX_S);
         }
-        if (natpmp_parse(p, n, NATPMP_MAP_TCP, 9484, &old) && old.result == 0)
-                FUZZ_CHECK(old.internal == 9484);
-        if (natpmp_parse(p, n, NATPMP_ADDRESS, 0, &old))
-                FUZZ_CHECK(memchr(old.address, 0, sizeof old.address));
-        if (pcp_parse_announcement(p, n, &said))
-                FUZZ_CHECK(memchr(said.address, 0, sizeof said.address));
 }
 
 static void description(struct iicp_str text) {

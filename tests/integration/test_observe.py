@@ -218,6 +218,7 @@ def test_IICPD_02_93_a_dead_collector_delays_nothing(node_factory):
             assert node.post("/v1/task", task()).status == 200
         assert time.monotonic() - began < 60
         node.await_log(r"trace_export_failed \d+ spans are lost", timeout=30)
+        assert node.metric("iicp_trace_spans_dropped_total") > 0
 
 
 def test_IICPD_02_93_off_without_an_endpoint(node_factory, collector):

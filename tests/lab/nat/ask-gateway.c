@@ -40,9 +40,9 @@ int main(int argc, char **argv) {
                 gateway_map(&j, &r);
         print(&r);
         if (r.granted && strcmp(argv[1], "map") != 0) {
-                gateway_renew(&r.lease, &j.where, &again);
+                gateway_renew(&r.lease, &again);
                 printf("renewed %d\n", again.granted);
-                gateway_revoke(&r.lease, &j.where);
+                gateway_revoke(&r.lease);
         }
         return 0;
 }
