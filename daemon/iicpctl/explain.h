@@ -2,18 +2,11 @@
 #ifndef IICPCTL_EXPLAIN_H
 #define IICPCTL_EXPLAIN_H
 
-#include <stddef.h>
-
-struct explain_word {
-        const char *word, *text, *todo;
-};
+#include "guidance.h"
 
 extern const struct explain_word explain_events[];
 extern const size_t explain_n_events;
 extern const struct explain_word explain_codes[];
 extern const size_t explain_n_codes;
-/* routes.c: what netcheck says. */
-extern const struct explain_word explain_guidance[];
-extern const size_t explain_n_guidance;
 
 #endif

@@ -9,21 +9,6 @@
 
 /* Two views of one document: what is published, and the evidence of the last detection. */
 
-const struct explain_word explain_guidance[] = {
-        {"port_forward", "no protocol opens the port", "forward the task port (TCP) to this machine at the router, the same port on both sides"},
-        {"router_setting", "the router can open the port, but refuses this machine",
-         "allow this device to open ports by itself at the router (\"UPnP\", \"automatic port sharing\"), then iicpctl redetect"},
-        {"router_full", "the router's table is full", "delete stale entries at the router, or restart it"},
-        {"cgnat", "the provider shares one address; no setting here can help", "ask the provider for a public IPv4 address, or use IPv6"},
-        {"double_nat", "two routers in a row", "bridge mode, or exposed host to the inner router, on the outer one"},
-        {"ipv6_firewall", "the router blocks incoming IPv6", "open a pinhole for the task port (TCP) to this address at the router"},
-        {"host_firewall", "the address is public, this machine drops the call", "open the task port in ufw, firewalld or nft"},
-        {"container", "a container network hides us", "host network, or publish the port 1:1 and set node.public_endpoint"},
-        {"set_public_endpoint", "detection is off or refused and no endpoint is set", "set node.public_endpoint, like http://203.0.113.7:9484"},
-        {"directory_blind_ipv6", "IPv6 may work, nobody could look", "nat.probe_url with a service of yours, or nat.advertise_unverified_ipv6"},
-};
-const size_t explain_n_guidance = sizeof explain_guidance / sizeof explain_guidance[0];
-
 static json_object *get(json_object *o, const char *name) {
         json_object *v = NULL;
 
@@ -65,12 +50,10 @@ static void render_routes(const struct options *o, json_object *doc) {
 
 static void render_guidance(json_object *list) {
         for (size_t i = 0; list && i < json_object_array_length(list); i++) {
-                const char *code = json_object_get_string(json_object_array_get_idx(list, i));
+                const struct explain_word *g = guidance_find(json_object_get_string(json_object_array_get_idx(list, i)));
 
-                for (size_t k = 0; k < explain_n_guidance; k++)
-                        if (strcmp(explain_guidance[k].word, code) == 0)
-                                printf("%s %s: %s\n            %s\n", i ? "           " : "Do         ", code, explain_guidance[k].text,
-                                       explain_guidance[k].todo);
+                if (g)
+                        printf("%s %s: %s\n            %s\n", i ? "           " : "Do         ", g->word, g->text, g->todo);
         }
 }
 

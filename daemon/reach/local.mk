@@ -1,5 +1,5 @@
 # how this node can be reached: what the kernel knows, what routers give, what is proved
-daemon_libiicpd_la_SOURCES += \
+daemon_libiicpd_la_SOURCES += daemon/guidance.c daemon/guidance.h \
 	daemon/reach/decide.c daemon/reach/decide.h daemon/reach/facts.c daemon/reach/facts.h daemon/reach/gateway.c \
 	daemon/reach/gateway.h daemon/reach/igd.c daemon/reach/igd.h daemon/reach/igd_find.c daemon/reach/ladder.c \
 	daemon/reach/ladder.h daemon/reach/local.c daemon/reach/local.h daemon/reach/pcp.c daemon/reach/pcp.h \

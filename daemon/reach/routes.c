@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routes_internal.h"
 
+#include "guidance.h"
 #include "listener.h"
 #include "log.h"
 #include "tls_port.h"
@@ -148,28 +149,16 @@ static void budget_over(void *arg) {
 
 /* ---- the outcome ---- */
 
-static const char *const sentences[][2] = {
-        {"router_setting", "the router can open the port, and refuses this machine (router_setting)"},
-        {"router_full", "the router's table of open ports is full (router_full)"},
-        {"cgnat", "the provider shares one address among customers (cgnat)"},
-        {"double_nat", "there are two routers in a row (double_nat)"},
-        {"host_firewall", "the address is public, but this machine drops the call (host_firewall)"},
-        {"container", "a container network hides this node (container)"},
-        {"directory_blind_ipv6", "IPv6 may work, but nobody could look (directory_blind_ipv6)"},
-        {"ipv6_firewall", "the router blocks incoming IPv6 (ipv6_firewall)"},
-        {"port_forward", "no protocol opens the port at the router (port_forward)"},
-};
-
 static void explain(struct routes *r) {
+        const struct explain_word *g;
+
         r->why[0] = '\0';
         if (r->live.tier != 4)
                 return;
         if (r->n_guidance == 0)
                 routes_guide(r, r->node->config->nat_auto ? "port_forward" : "set_public_endpoint");
-        snprintf(r->why, sizeof r->why, "%s", "detection is off and no endpoint is set (set_public_endpoint)");
-        for (size_t i = 0; i < ARRAY_SIZE(sentences); i++)
-                if (strcmp(r->guidance[0], sentences[i][0]) == 0)
-                        snprintf(r->why, sizeof r->why, "%s", sentences[i][1]);
+        g = guidance_find(r->guidance[0]);
+        snprintf(r->why, sizeof r->why, "%s (%s)", g ? g->text : "no step of the detection leads here", r->guidance[0]);
 }
 
 /* The lease of the run takes the place of the older one. Where that has another port at the router,

@@ -331,6 +331,27 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [i for i in items if i not in real]
 
 
+def official_sdk(spec, name):
+    """Python of a virtual environment with the pinned SDK of PyPI, kept in the lab's cache; skips without it."""
+    cache = pathlib.Path(os.environ.get("IICPD_LAB_CACHE", pathlib.Path.home() / ".cache" / "iicpd-lab"))
+    folder = cache / name / spec.split("==")[1]
+    python = folder / "bin" / "python"
+    if (folder / ".done").exists():
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    for argv in ([sys.executable, "-m", "venv", folder],
+                 [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", spec]):
+        try:
+            made = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            pytest.skip(f"{spec} cannot be installed: {error}")
+        if made.returncode:
+            words = (made.stderr.strip() or made.stdout.strip()).splitlines()
+            pytest.skip(f"{spec} cannot be installed: {words[-1] if words else made.returncode}")
+    (folder / ".done").touch()
+    return python
+
+
 @pytest.fixture
 def run_prefix():
     """Words before each started command; a test file overrides it to move into a name space."""

@@ -4,37 +4,21 @@ at its server. The SDK's frames need its extra `iicp-tcp`, so it has a virtual e
 
 import json
 import os
-import pathlib
-import shutil
 import subprocess
 import sys
 import uuid
 
 import pytest
 
-from conftest import LAB, Server, clean_environment
+from conftest import LAB, Server, clean_environment, official_sdk
 from test_native import native_call
 
 SDK = "iicp-client[iicp-tcp]==0.7.109"
-CACHE = pathlib.Path(os.environ.get("IICPD_LAB_CACHE", pathlib.Path.home() / ".cache" / "iicpd-lab"))
 
 
 @pytest.fixture(scope="session")
 def sdk():
-    folder = CACHE / "sdk-native" / SDK.split("==")[1]
-    python = folder / "bin" / "python"
-    if not (folder / ".done").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        for argv in ([sys.executable, "-m", "venv", folder],
-                     [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", SDK]):
-            try:
-                made = subprocess.run(argv, capture_output=True, text=True, timeout=300)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                pytest.skip(f"{SDK} cannot be installed: {error}")
-            if made.returncode:
-                pytest.skip(f"{SDK} cannot be installed: {(made.stderr.strip() or 'no words').splitlines()[-1]}")
-        (folder / ".done").touch()
-    return python
+    return official_sdk(SDK, "sdk-native")
 
 
 def test_IICPD_03_37_official_client_at_our_port(sdk, node_factory, backend):

@@ -16,7 +16,7 @@ import sys
 
 import pytest
 
-from conftest import LAB, Server, clean_environment, free_port, wait_until
+from conftest import LAB, Server, clean_environment, free_port, official_sdk, wait_until
 
 SDK = "iicp-client==0.7.109"
 PUBLIC = "20.20.20.20"  # only inside the name space
@@ -26,22 +26,7 @@ SECRET = "heliotrope"  # a word of the prompt that must not be readable on the w
 
 @pytest.fixture(scope="session")
 def sdk():
-    """Python of a virtual environment with the pinned SDK."""
-    folder = CACHE / "sdk" / SDK.split("==")[1]
-    python = folder / "bin" / "python"
-    if not (folder / ".done").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        for argv in ([sys.executable, "-m", "venv", folder],
-                     [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", SDK]):
-            try:
-                made = subprocess.run(argv, capture_output=True, text=True, timeout=300)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                pytest.skip(f"{SDK} cannot be installed: {error}")
-            if made.returncode:
-                words = (made.stderr.strip() or made.stdout.strip()).splitlines()
-                pytest.skip(f"{SDK} cannot be installed: {words[-1] if words else made.returncode}")
-        (folder / ".done").touch()
-    return python
+    return official_sdk(SDK, "sdk")
 
 
 @pytest.fixture(scope="module")
