@@ -3,9 +3,7 @@
 at its server. The SDK's frames need its extra `iicp-tcp`, so it has a virtual environment of its own."""
 
 import json
-import os
 import subprocess
-import sys
 import uuid
 
 import pytest
