@@ -96,7 +96,7 @@ struct config {
         /* auth, tasks, policy, encryption */
         int auth_mode;
         struct secret caller_tokens;
-        bool require_uuid, any_model, lifecycle_enabled;
+        bool require_uuid, any_model, lifecycle_enabled, dispatch_admission;
         bool allow_high_risk;
         bool cip_enabled, cip_worker;
         char *cip_min_reputation; /* decimal, 0 to 1 */

@@ -183,6 +183,15 @@ static void check_endpoint(const struct config *c, struct config_problems *p) {
                             "node.public_endpoint is no public address: this node will serve, but not register; nat.allow_private = yes for a private directory");
 }
 
+static void check_admission(const struct config *c, struct config_problems *p) {
+        struct problem_place place = place_of(c, NULL, "tasks", "dispatch_admission");
+
+        if (c->dispatch_admission)
+                problem_add(p, CONFIG_ERROR, &place,
+                            "tasks.dispatch_admission = yes would refuse every task: the protocol has no place for such a "
+                            "ticket yet; remove the line, or use auth.mode = required to admit known callers only");
+}
+
 static void check_backends(const struct config *c, struct config_problems *p) {
         for (size_t i = 0; i < c->n_backends; i++) {
                 const struct config_backend *b = &c->backends[i];
@@ -298,6 +307,7 @@ void config_check(const struct config *c, const struct config_source *source, st
                 return;
         check_region(c, p);
         check_endpoint(c, p);
+        check_admission(c, p);
         check_policy(c, p);
         check_backends(c, p);
         check_tls(c, p);

@@ -216,6 +216,8 @@ const struct config_key config_keys[] = {
          .help = "Refuse task ids that are no UUID v4."},
         {"tasks", "lifecycle", KIND_BOOL, AT(lifecycle_enabled), .initial = "yes", .live = LIVE_REGISTERS,
          .help = "Serve streamed tasks: submit, status, events, cancel."},
+        {"tasks", "dispatch_admission", KIND_BOOL, AT(dispatch_admission), .initial = "no", .live = LIVE_YES,
+         .help = "A prototype whose tickets have no place in a task yet; only no can be used."},
         {"tasks", "any_model", KIND_BOOL, AT(any_model), .initial = "no", .live = LIVE_YES,
          .help = "Forward models that are not offered."},
         {"intents", "default", KIND_TEXT, AT(intent_default), .max = 255, .check = text_urn,
@@ -365,7 +367,6 @@ const size_t config_n_keys = ARRAY_SIZE(config_keys);
 
 const char *const config_not_built[] = {
         "directory.ticket_issuers",
-        "tasks.dispatch_admission",
         "nat.fallback",
         "nat.declare_verified_ipv6", "nat.ptr_hint",
         "nat.tunnel", "nat.tunnel_program", "nat.tunnel_detect", "nat.tunnel_dead",

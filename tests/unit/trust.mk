@@ -1,4 +1,9 @@
 # tokens, delegations, manifests, receipts
+UNIT_TESTS += tests/unit/lib/test-admission
+tests_unit_lib_test_admission_SOURCES = tests/unit/lib/test-admission.c
+tests_unit_lib_test_admission_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_lib_test_admission_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_lib_test_admission_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS)
 UNIT_TESTS += tests/unit/lib/test-canonical
 tests_unit_lib_test_canonical_SOURCES = tests/unit/lib/test-canonical.c
 tests_unit_lib_test_canonical_CPPFLAGS = $(UNIT_CPPFLAGS)
