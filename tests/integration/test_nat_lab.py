@@ -5,160 +5,14 @@ lab directory on the "Internet" side, which connects back for real. [04 section 
 Each scenario ends in its tier and fields, and leaves nothing open behind it."""
 
 import json
-import os
 import re
-import subprocess
-import uuid
 
 import pytest
 
-from conftest import LAB, Node, Process, clean_environment, program, wait_until
+from conftest import program, wait_until
+from home_network import expect_registered, home, run, stop_and_expect_closed  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.real  # a router of the real kind; the job "lab"
-
-NAT = LAB / "nat"
-INTERNET = "8.8.4.4"
-BUDGET_S = 45  # the ladder's 25 s, registration, a slow machine
-
-
-def run(*argv, check=True, **options):
-    return subprocess.run([str(a) for a in argv], check=check, capture_output=True, text=True, timeout=60, **options)
-
-
-class Home:
-    """host, host2 - router - inet, without uplink."""
-
-    def __init__(self, folder):
-        self.folder, self.prefix = folder, "n" + uuid.uuid4().hex[:6]
-        self.made = []
-        run(NAT / "home.sh", "up", self.prefix)
-        self.directory = self.start("inet", "directory", "python3", LAB / "directory.py", "--host", INTERNET, "--port", "8440")
-        self.directory.await_words("ready")
-        self.start("inet", "echo", "python3", NAT / "echo.py", INTERNET, "8441").await_words("ready")
-        self.start("host", "backend", "python3", LAB / "fake_backend.py", "--port", "11434").await_words("http://")
-
-    def inside(self, place):
-        return ("ip", "netns", "exec", f"{self.prefix}_{place}")
-
-    def start(self, place, name, *argv):
-        process = Process(argv, self.folder, name, clean_environment(), self.inside(place))
-        self.made.append(process)
-        return process
-
-    def sh(self, place, *argv, check=True):
-        return run(*self.inside(place), *argv, check=check).stdout
-
-    def ip(self, place, *argv):
-        run("ip", "-n", f"{self.prefix}_{place}", *argv)
-
-    def router(self, **settings):
-        """miniupnpd; each setting takes the place of a line of router.conf."""
-        lines = dict(line.split("=", 1) for line in (NAT / "router.conf").read_text().splitlines() if "=" in line)
-        rules = [line for line in (NAT / "router.conf").read_text().splitlines() if "=" not in line]
-        lines.update(settings)
-        conf = self.folder / "router.conf"
-        leases = self.folder / "router.leases"
-        leases.touch()
-        conf.write_text("".join(f"{k}={v}\n" for k, v in lines.items()) + f"lease_file={leases}\n" + "\n".join(rules) + "\n")
-        self.daemon = self.start("rtr", "router", "miniupnpd", "-d", "-f", conf, "-P", self.folder / "router.pid")
-        wait_until(lambda: re.search(r"HTTP listening|Listening for NAT-PMP|PCP", self.daemon.log_text() + self.daemon.out_text()),
-                   what="the router", process=self.daemon.popen)
-
-    def no_ipv6(self, place="host"):
-        self.sh(place, "sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
-
-    def no_ipv4_way_out(self):
-        """IPv4 ends at the router, but for the directory."""
-        self.ip("host", "route", "del", "default")
-        self.ip("host", "route", "add", INTERNET, "via", "192.168.77.1")
-
-    def node(self, env=None, **keys):
-        folder = self.folder / f"node{len(self.made)}"
-        for sub in ("state", "run"):
-            (folder / sub).mkdir(parents=True, mode=0o700)
-        values = {
-            "node.state_dir": folder / "state", "node.runtime_dir": folder / "run",
-            "listen.port": 9484, "listen.port_strict": "yes", "listen.native": "plaintext",
-            "directory.url": f"http://{INTERNET}:8440", "directory.allow_http": "yes",
-            "backend.house.type": "openai_compat", "backend.house.url": "http://127.0.0.1:11434",
-            "nat.echo_url": f"http://{INTERNET}:8441/", "log.format": "text", "log.level": "debug",
-            # Node reads where it listens from these; the daemon takes its default: all addresses
-            "listen.address": "::",
-        }
-        values.update({k.replace("__", "."): v for k, v in keys.items()})
-        node = Node.__new__(Node)
-        config = dict(values)
-        real = {k: v for k, v in config.items() if k != "listen.address"}
-        node.folder, node.config = folder, real
-        node.state_dir, node.runtime_dir = folder / "state", folder / "run"
-        node.control_socket = node.runtime_dir / "control.sock"
-        node.expect_exit, node.conf, node.prefix = 0, folder / "iicp.conf", self.inside("host")
-        node.write_config()
-        Process.__init__(node, [program("iicpd"), "--config", node.conf], folder, "iicpd", clean_environment(env), node.prefix)
-        node.await_ready()
-        self.made.append(node)
-        return node
-
-    def registered(self):
-        """The body of the last REGISTER that was accepted."""
-        out = self.sh("inet", "curl", "-s", f"http://{INTERNET}:8440/lab/requests?route=register")
-        good = [r for r in json.loads(out)["requests"] if r["status"] == 201]
-        return good[-1]["body"] if good else None
-
-    def reachability(self, node):
-        return node.control("/v1/routes").json()["reachability"]
-
-    def await_route(self, node, tier):
-        def ended():
-            now = self.reachability(node)
-            return now if not now["looking"] and now.get("run_age_s") is not None else None
-
-        found = wait_until(ended, timeout=BUDGET_S, what="the end of the detection", process=node.popen)
-        assert found["tier"] == tier, json.dumps(found, indent=1)
-        return found
-
-    def rules(self):
-        """What the router has open."""
-        return [line for chain in ("prerouting_miniupnpd", "miniupnpd")
-                for line in self.sh("rtr", "nft", "list", "chain", "inet", "filter", chain).splitlines() if "dport" in line]
-
-    def end(self):
-        for process in reversed(self.made):
-            process.kill()
-        run(NAT / "home.sh", "down", self.prefix, check=False)
-
-
-@pytest.fixture
-def home(tmp_path, need):
-    need("ip", "nft", "miniupnpd", "curl", "sysctl")
-    if os.geteuid() != 0:
-        pytest.skip("network name spaces with a router need root")
-    made = []
-
-    def make():
-        try:
-            made.append(Home(tmp_path))
-        except subprocess.CalledProcessError as error:
-            pytest.skip(f"no NAT lab on this machine: {error.stderr.strip()[-200:]}")
-        return made[-1]
-
-    yield make
-    for h in made:
-        h.end()
-
-
-def expect_registered(home, node, **fields):
-    body = wait_until(home.registered, timeout=BUDGET_S, what="a registration", process=node.popen)
-    for name, value in fields.items():
-        assert body.get(name) == value, (name, body.get(name), value)
-    assert body["nat_type"] == "unknown"
-    return body
-
-
-def stop_and_expect_closed(home, node):
-    node.popen.terminate()
-    assert node.wait() == 0
-    assert home.rules() == [], "something stayed open at the router"
 
 
 @pytest.mark.parametrize("settings,mapping", [({}, "igd2"), ({"force_igd_desc_v1": "yes"}, "igd1"),
@@ -352,3 +206,37 @@ def test_IICPD_04_45_addresses_stay_out_of_the_public_log(home):
     assert not re.search(r"192\.168\.77\.\d|8\.8\.4\.4", node.log_text()), node.log_text()
 
 
+def test_IICPD_04_46_L12_carrier_nat_real_router(home):
+    """miniupnpd behind a carrier's NAT finds that it cannot forward, and says so by each protocol."""
+    h = home("cgnat")
+    h.no_ipv6()
+    h.router()
+    node = h.node()
+    found = h.await_route(node, 4)
+    assert found["nested_nat"] in ("cgnat", "unknown"), found
+    assert h.registered() is None and h.rules() == []
+
+
+def test_IICPD_04_46_L13_IICPD_04_10_carrier_nat_router_grants(home):
+    """It grants and tells 100.64.5.2: never advertised, and revoked."""
+    h = home("cgnat")
+    h.no_ipv6()
+    h.fake_router(external="100.64.5.2")
+    node = h.node()
+    found = h.await_route(node, 4)
+    assert "cgnat" in found["guidance"], found
+    assert h.registered() is None
+    assert h.asked("AddPortMapping")[0]["NewInternalClient"] == "192.168.77.2"
+    assert h.asked("DeletePortMapping") and not h.asked("broken")
+
+
+def test_IICPD_04_46_L20_IICPD_04_06_container_asks_no_router(home):
+    h = home()
+    h.no_ipv6()
+    h.container()
+    h.router()
+    h.watch_questions()
+    node = h.node(env={"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+    found = h.await_route(node, 4)
+    assert "container" in found["guidance"], found
+    assert h.questions() == 0 and h.registered() is None
