@@ -45,3 +45,4 @@ include lib/crypto.mk
 include lib/client.mk
 include lib/trust.mk
 include lib/native.mk
+include lib/relay_worker.mk

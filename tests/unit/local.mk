@@ -25,3 +25,4 @@ TESTS += $(UNIT_TESTS)
 endif
 EXTRA_PROGRAMS += $(UNIT_TESTS)
 EXTRA_DIST += tests/vectors
+include tests/unit/worker.mk
