@@ -45,6 +45,7 @@ struct config_backend {
 
 struct config_origin;
 
+enum config_tickets { TICKETS_OFF, TICKETS_SOFT, TICKETS_REQUIRED };
 enum config_supervised { SUPERVISED_NO, SUPERVISED_YES, SUPERVISED_AUTO /* NOTIFY_SOCKET is set */ };
 enum config_pricing { PRICING_PER_TOKEN, PRICING_PER_REQUEST, PRICING_FLAT };
 enum config_auth_mode { AUTH_OPEN, AUTH_REQUIRED };
@@ -117,6 +118,13 @@ struct config {
         bool nat_auto, nat_map, nat_dual_stack, nat_advertise_unverified_ipv6;
         char **nat_protocols;        /* igd, pcp, natpmp, in the order of trial */
         char *nat_probe_url, *nat_echo_url, *nat_tunnel_url; /* NULL = none; echo: "off" */
+        /* relay operator */
+        bool relay_operator, relay_plaintext;
+        unsigned relay_port, relay_bind_rate, relay_max_in_flight;
+        unsigned relay_max_sessions, relay_max_per_source; /* 0 = auto */
+        int relay_tickets;           /* enum config_tickets */
+        char *relay_ticket_key;      /* 64 hex digits, NULL = the directory's */
+        uint64_t relay_max_body;
         /* recovery */
         unsigned recovery_grace, recovery_every; /* checks; heartbeats */
         int recovery_supervised;  /* enum config_supervised */

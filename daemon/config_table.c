@@ -27,6 +27,8 @@ static const struct config_choice native_words[] = {
 static const struct config_choice auth_words[] = {{"open", AUTH_OPEN}, {"required", AUTH_REQUIRED}, {0}};
 static const struct config_choice supervised_words[] = {
         {"auto", SUPERVISED_AUTO}, {"yes", SUPERVISED_YES}, {"no", SUPERVISED_NO}, {0}};
+static const struct config_choice ticket_words[] = {
+        {"off", TICKETS_OFF}, {"soft", TICKETS_SOFT}, {"required", TICKETS_REQUIRED}, {0}};
 static const struct config_choice level_words[] = {
         {"debug", LOG_L_DEBUG}, {"info", LOG_L_INFO}, {"notice", LOG_L_NOTICE}, {"warn", LOG_L_WARN},
         {"err", LOG_L_ERR}, {0}};
@@ -55,7 +57,7 @@ const struct config_section config_sections[] = {
         {"log", "what is written where", true, true},
         {"control", "the control socket", false, true},
         {"consumer", "iicp and libiicp", true, true},
-        {"relay", "", false, false},
+        {"relay", "reached through one, being one", false, true},
         {"mesh", "", false, false},
         {"recovery", "when route or directory is lost", false, true},
         {"gateway", "", true, false},
@@ -302,6 +304,33 @@ const struct config_key config_keys[] = {
          .help = "A tunnel of yours that leads to the task port."},
         {"nat", "allow_private", KIND_BOOL, AT(allow_private), .initial = "no", .live = LIVE_REGISTERS,
          .help = "Register private addresses; private directories, tests."},
+        /* relay */
+        {"relay", "operator", KIND_BOOL, AT(relay_operator), .initial = "no", ENV("IICP_RELAY_CAPABLE"), .live = LIVE_NO,
+         .help = "Be a relay: take workers that nobody can reach, pass tasks on to them."},
+        {"relay", "port", KIND_NUMBER, AT(relay_port), .min = 1, .max = 65535, .initial = "9485",
+         ENV("IICP_RELAY_ACCEPT_PORT"), .live = LIVE_NO,
+         .help = "Where workers dial in. No directory tells it to them: another port is found by fixed relays and gossip only."},
+        {"relay", "plaintext", KIND_BOOL, AT(relay_plaintext), .initial = "yes", .live = LIVE_NO,
+         .help = "Plain frames there beside TLS; workers of today know no other."},
+        {"relay", "tickets", KIND_CHOICE, AT(relay_tickets), .choices = ticket_words, .initial = "soft",
+         ENV("IICP_RELAY_REQUIRE_BIND_TICKET"), .environment_form = ENV_REQUIRED, .live = LIVE_YES,
+         .help = "Tickets of the directory at a bind: not looked at, checked if sent, demanded."},
+        {"relay", "ticket_key", KIND_TEXT, AT(relay_ticket_key), .max = 64, .check = text_key,
+         .initial_text = "the directory's", ENV("IICP_RELAY_BIND_TICKET_PUBLIC_KEY"), .live = LIVE_YES,
+         .type = "64 hex digits", .help = "Key by which tickets are verified."},
+        {"relay", "bind_rate", KIND_NUMBER, AT(relay_bind_rate), .max = 1000000, .initial = "30",
+         ENV("IICP_RELAY_BIND_RATE_LIMIT"), .live = LIVE_YES,
+         .help = "New binds a minute of one IPv4 address or IPv6 /64; 0 is no limit."},
+        {"relay", "max_sessions", KIND_NUMBER, AT(relay_max_sessions), .min = 1, .max = 1000000, .zero = "auto",
+         .initial = "auto", .initial_text = "auto: from the open-files limit, at least 256", .live = LIVE_YES,
+         .help = "Workers at once."},
+        {"relay", "max_per_source", KIND_NUMBER, AT(relay_max_per_source), .min = 1, .max = 1000000, .zero = "auto",
+         .initial = "auto", .initial_text = "auto, at least 32", .live = LIVE_YES,
+         .help = "Connections of one IPv4 address or IPv6 /64 on the relay port; never for loopback."},
+        {"relay", "max_in_flight", KIND_NUMBER, AT(relay_max_in_flight), .min = 1, .max = 1024, .initial = "64",
+         .live = LIVE_YES, .help = "Tasks of one worker at once."},
+        {"relay", "max_body", KIND_SIZE, AT(relay_max_body), .min = 1 << 20, .max = 16777204, .initial = "1MiB",
+         .live = LIVE_YES, .help = "A relayed task, or its result."},
         /* recovery */
         {"recovery", "grace", KIND_NUMBER, AT(recovery_grace), .min = 1, .max = 100, .initial = "3",
          ENV("IICP_RECOVERY_GRACE_CHECKS"), .environment_forgiven = true, .live = LIVE_YES,
@@ -372,8 +401,7 @@ const char *const config_not_built[] = {
         "nat.tunnel", "nat.tunnel_program", "nat.tunnel_detect", "nat.tunnel_dead",
         "nat.tunnel_spacing", "nat.tunnel_lease", "nat.tunnel_jitter", "nat.tunnel_cooldown", "nat.tunnel_create_file",
         "nat.tunnel_lock_file", "nat.tunnel_cooldown_file", "relay.worker", "relay.worker_plaintext",
-        "relay.any_audience", "relay.operator", "relay.port", "relay.plaintext", "relay.tickets", "relay.ticket_key",
-        "relay.bind_rate", "relay.max_sessions", "relay.max_per_source", "relay.max_in_flight", "relay.max_body",
+        "relay.any_audience",
         "mesh.enabled", "operator.profile", "operator.approve_mapping", "operator.approve_tunnel", "network.proxy_password",
         "control.status_socket",
         "consumer.overall_timeout", "consumer.discovery", "consumer.strategy", "consumer.epsilon", "consumer.top_k",

@@ -25,6 +25,7 @@ enum config_live { LIVE_NO, LIVE_YES, LIVE_REGISTERS };
 /* How an environment value is spelled, where that is not as in the file. */
 enum config_env_form { ENV_AS_FILE, ENV_INVERTED /* 1 = no */, ENV_SWITCH /* 0 = no, 1 = auto */,
                        ENV_OFF /* 1 = no, 0 = auto */,
+                       ENV_REQUIRED /* 1 = required, 0 = soft */,
                        ENV_YES_NO, ENV_MS };
 
 struct config_choice {

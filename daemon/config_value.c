@@ -527,6 +527,10 @@ bool value_from_environment(const struct config_key *k, const char *text, struct
                 iicp_buf_puts(out, yes < 0 ? text : yes ? "no" : "auto");
                 return true;
         }
+        if (k->environment_form == ENV_REQUIRED) {
+                iicp_buf_puts(out, yes < 0 ? text : yes ? "required" : "soft");
+                return true;
+        }
         if (k->kind == KIND_BOOL || k->environment_form == ENV_YES_NO) {
                 if (yes < 0)
                         return false;

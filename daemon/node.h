@@ -26,6 +26,7 @@ struct notify;
 struct rotation;
 struct policy;
 struct snapshot;
+struct relay;
 struct routes;
 struct events;
 struct spans;
@@ -63,6 +64,7 @@ struct node {
         struct directory_keys *keys;  /* by which consumer tokens are verified */
         struct control *control;
         struct notify *notify;
+        struct relay *relay;          /* sessions of workers; NULL: this node is no relay */
         struct routes *routes;        /* how others get here, where we look for it ourselves */
         struct witness witness;       /* did somebody else connect? */
         struct rotation *rotation;

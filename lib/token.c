@@ -18,6 +18,7 @@ const char *iicp_token_fault_name(enum iicp_token_fault fault) {
                 [IICP_TOKEN_SIGNATURE] = "signature", [IICP_TOKEN_VERSION] = "version",
                 [IICP_TOKEN_AUDIENCE] = "audience", [IICP_TOKEN_INTENT] = "intent",
                 [IICP_TOKEN_EXPIRED] = "expired", [IICP_TOKEN_NOT_YET_VALID] = "not_yet_valid",
+                [IICP_TOKEN_TYPE] = "type", [IICP_TOKEN_JTI] = "jti", [IICP_TOKEN_SUBJECT] = "subject",
         };
 
         return names[fault];

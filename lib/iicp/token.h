@@ -28,6 +28,9 @@ enum iicp_token_fault {
         IICP_TOKEN_INTENT,
         IICP_TOKEN_EXPIRED,
         IICP_TOKEN_NOT_YET_VALID,
+        IICP_TOKEN_TYPE,    /* this and below: of bind tickets */
+        IICP_TOKEN_JTI,
+        IICP_TOKEN_SUBJECT,
 };
 /* "malformed", "signature", ...: for a debug log and a metric, never for a caller. */
 IICP_API const char *iicp_token_fault_name(enum iicp_token_fault fault);

@@ -7,6 +7,7 @@ UNIT_TESTS =
 
 include tests/unit/wire.mk
 include tests/unit/native.mk
+include tests/unit/relay.mk
 include tests/unit/crypto.mk
 include tests/unit/client.mk
 include tests/unit/skeleton.mk

@@ -1,0 +1,2 @@
+# relay operator: sessions, calls, the native accept port
+daemon_libiicpd_la_SOURCES += daemon/relay/sessions.h
