@@ -34,6 +34,7 @@ struct helper {
         pthread_t thread;
         pthread_cond_t more;
         struct job_queue todo;
+        bool quit; /* when there is nothing left to do; each thread has its own, so that a later one may begin */
 };
 
 struct loop {
@@ -48,7 +49,6 @@ struct loop {
         pthread_mutex_t lock; /* protects what follows, held for a few lines only */
         struct helper helpers[LOOP_HELPERS_];
         struct job_queue finished;
-        bool quit;
 };
 
 static void queue_put(struct job_queue *q, struct job *j) {
@@ -114,7 +114,7 @@ static void *thread_main(void *arg) {
                 struct job *j = queue_get(&h->todo);
 
                 if (!j) {
-                        if (l->quit)
+                        if (h->quit)
                                 break;
                         pthread_cond_wait(&h->more, &l->lock);
                         continue;
@@ -172,11 +172,11 @@ static void helper_join(struct helper *h) {
         if (!h->started)
                 return;
         pthread_mutex_lock(&h->loop->lock);
-        h->loop->quit = true;
+        h->quit = true;
         pthread_cond_signal(&h->more);
         pthread_mutex_unlock(&h->loop->lock);
         pthread_join(h->thread, NULL);
-        h->started = false;
+        h->started = h->quit = false;
 }
 
 static bool any_started(const struct loop *l) {

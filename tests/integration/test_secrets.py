@@ -157,7 +157,7 @@ def test_IICPD_05_55_no_core_is_written(node_factory, lab, backend):
     core, = [line.split() for line in limits.splitlines() if line.startswith("Max core file size")]
     assert core[4:6] == ["0", "0"]
     node.expect_exit = None
-    os.kill(node.pid, signal.SIGSEGV)
+    os.kill(node.pid, signal.SIGQUIT)  # dumps core by default, and no sanitizer takes it for a fault of ours
     _, status = os.waitpid(node.pid, 0)
-    node.popen.returncode = -signal.SIGSEGV
-    assert not os.WCOREDUMP(status)
+    node.popen.returncode = -signal.SIGQUIT
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGQUIT and not os.WCOREDUMP(status)

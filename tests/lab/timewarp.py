@@ -16,7 +16,7 @@ SOURCE = pathlib.Path(__file__).resolve().parent / "timewarp.c"
 START_US = 10_000_000_000     # a machine that is up for some hours
 STEP_S = 5.0                  # time moves at most so far at once
 SETTLE_S = 0.0015             # until a waiting process has looked at the page
-PATIENCE_S = 1.0              # a process that never rests does not stop the time for ever
+PATIENCE_S = 6.0              # a process that never rests does not stop the time for ever
 MONO, ASLEEP, STEP, EPOCH = 0, 8, 16, 24
 NETLINK_SOCK_DIAG = 4
 # All TCP sockets over IPv4 that are established or listen. (/proc/net/tcp would also list those of the past.)
