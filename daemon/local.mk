@@ -25,3 +25,4 @@ include daemon/native.mk
 include daemon/fetch.mk
 include daemon/state.mk
 include daemon/trust.mk
+include daemon/mesh.mk

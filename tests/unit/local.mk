@@ -19,6 +19,7 @@ include tests/unit/doors.mk
 include tests/unit/fetch.mk
 include tests/unit/trust.mk
 include tests/unit/observe.mk
+include tests/unit/mesh.mk
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS)
