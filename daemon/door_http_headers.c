@@ -151,6 +151,8 @@ void http_field(struct http_fields *f, struct iicp_str name, struct iicp_str val
                         first(&f->trace_id, value);
                 else if (is(name, "x-iicp-require-e2e"))
                         f->require_e2e |= is(trim(value), "1");
+                else if (is(name, "x-iicp-relay-hop"))
+                        f->relay_hop = true;
                 else if (is(name, "x-forwarded-for"))
                         f->forwarded_for = value; /* the last one is the nearest proxy's */
                 break;
@@ -190,12 +192,12 @@ static enum iicp_refusal_id content_type(const struct http_fields *f) {
         return utf8_or_absent(rest) ? IICP_REFUSE_NONE : IICP_REFUSE_MEDIA_TYPE;
 }
 
-enum iicp_refusal_id http_body_check(const struct http_fields *f) {
+enum iicp_refusal_id http_body_check(const struct http_fields *f, size_t max) {
         if (f->encoded)
                 return IICP_REFUSE_CONTENT_ENCODING;
         if (f->bad_length || (f->has_length && f->has_transfer) || (f->has_transfer && !f->chunked))
                 return IICP_REFUSE_INVALID_HTTP_BODY;
-        if (f->has_length && f->length > IICP_BODY_MAX)
+        if (f->has_length && f->length > max)
                 return IICP_REFUSE_TOO_LARGE;
         return content_type(f);
 }

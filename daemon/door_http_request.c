@@ -104,10 +104,8 @@ static enum MHD_Result refuse(struct http_conn *c, enum iicp_refusal_id id, bool
 
 static enum MHD_Result on_post(struct http_conn *c) {
         struct http_request *r = &c->req;
-        enum iicp_refusal_id id = http_body_check(&r->fields);
+        enum iicp_refusal_id id = http_body_check(&r->fields, http_body_max(r->target.resource));
 
-        if (id == IICP_REFUSE_NONE && r->fields.has_length && r->fields.length > http_body_max(r->target.resource))
-                id = IICP_REFUSE_TOO_LARGE;
         if (id != IICP_REFUSE_NONE)
                 return refuse(c, id, true);
         r->wants_body = true;
@@ -119,7 +117,8 @@ static enum MHD_Result on_post(struct http_conn *c) {
 static bool offered(const struct node *node, enum http_resource resource) {
         if (resource == HTTP_METRICS)
                 return node->config->metrics_enabled && !node->config->metrics_listen;
-        return resource != HTTP_UNKNOWN && (!http_is_lifecycle(resource) || node->config->lifecycle_enabled);
+        return resource != HTTP_UNKNOWN && !http_is_relay(resource) &&
+               (!http_is_lifecycle(resource) || node->config->lifecycle_enabled);
 }
 
 static enum MHD_Result route(struct http_conn *c, const char *method, bool body) {

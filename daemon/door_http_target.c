@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "door_http_headers.h"
 
+#include <iicp/relay_msg.h>
 #include <strings.h>
 
-/* Targets: which resource, and of which task. [02 sections 2.1, 11.2] */
+/* Targets: which resource, and of which task or worker. [02 sections 2.1, 11.2; 03 section 14] */
 
 #define TASKS "/v1/tasks/"
-#define SMALL_BODY 65536 /* cancel and control, bytes [02 section 2.2] */
+#define WORKERS "/v1/relay-for/"
+#define SMALL_BODY 65536 /* cancel, control, bind and unbind, bytes [02 section 2.2; 03 section 14] */
 
 enum methods { READ, READ_NO_HEAD, WRITE };
 
@@ -26,6 +28,13 @@ static const struct {
         [HTTP_CANCEL] = {TASKS "{id}/cancel", WRITE, true, SMALL_BODY},
         [HTTP_STREAM] = {"/v1/stream", READ_NO_HEAD, true, 0},
         [HTTP_CONTROL] = {"/v1/control", WRITE, true, SMALL_BODY},
+        [HTTP_RELAY_BIND] = {"/v1/relay/bind", WRITE, false, SMALL_BODY},
+        [HTTP_RELAY_PULL] = {"/v1/relay/pull", READ_NO_HEAD, false, 0},
+        [HTTP_RELAY_RESULT] = {"/v1/relay/result", WRITE, false, HTTP_BODY_RELAYED},
+        [HTTP_RELAY_UNBIND] = {"/v1/relay/unbind", WRITE, false, SMALL_BODY},
+        [HTTP_RELAY_TASK] = {WORKERS "{id}/v1/task", WRITE, false, HTTP_BODY_RELAYED},
+        [HTTP_RELAY_HEALTH] = {WORKERS "{id}/iicp/health", READ, false, 0},
+        [HTTP_RELAY_FORWARD] = {"/v1/relay", WRITE, false, HTTP_BODY_RELAYED},
 };
 
 const char *http_allow(enum http_resource r) {
@@ -39,12 +48,16 @@ bool http_is_lifecycle(enum http_resource r) {
         return resources[r].lifecycle;
 }
 
+bool http_is_relay(enum http_resource r) {
+        return r >= HTTP_RELAY_BIND && r <= HTTP_RELAY_FORWARD;
+}
+
 bool http_method_fits(enum http_resource r, const char *method) {
         enum methods m = resources[r].methods;
 
         if (m == WRITE)
                 return strcmp(method, "POST") == 0;
-        /* A HEAD of a stream would wait. */
+        /* A HEAD of a stream would wait, one of a pull would swallow a call. */
         return strcmp(method, "GET") == 0 || (m == READ && strcmp(method, "HEAD") == 0);
 }
 
@@ -153,14 +166,40 @@ static enum http_resource of_task(struct http_target *t, struct iicp_str rest) {
         return r;
 }
 
-static enum http_resource resource(struct http_target *t, struct iicp_str path) {
-        size_t n = strlen(TASKS);
+/* What follows /v1/relay-for/. An id that no worker can have is known to be absent; what it decodes to
+ * is not looked at again. [05 section 15] */
+static enum http_resource of_worker(struct http_target *t, struct iicp_str rest) {
+        enum http_resource r = HTTP_UNKNOWN;
 
+        if (ends(&rest, "/v1/task"))
+                r = HTTP_RELAY_TASK;
+        else if (ends(&rest, "/iicp/health"))
+                r = HTTP_RELAY_HEALTH;
+        if (rest.n == 0 || memchr(rest.p, '/', rest.n))
+                return HTTP_UNKNOWN;
+        if (!decode(rest, t->id) || !iicp_worker_id_ok(iicp_str(t->id)))
+                t->id[0] = '\0';
+        return r;
+}
+
+static bool below(struct iicp_str *path, const char *folder) {
+        size_t n = strlen(folder);
+
+        if (path->n <= n || memcmp(path->p, folder, n) != 0)
+                return false;
+        path->p += n;
+        path->n -= n;
+        return true;
+}
+
+static enum http_resource resource(struct http_target *t, struct iicp_str path) {
         for (enum http_resource r = HTTP_UNKNOWN + 1; r < HTTP_RESOURCES_; r++)
                 if (iicp_str_is(path, resources[r].path))
-                        return r == HTTP_RECORD || r == HTTP_EVENTS || r == HTTP_CANCEL ? HTTP_UNKNOWN : r;
-        if (path.n > n && memcmp(path.p, TASKS, n) == 0)
-                return of_task(t, (struct iicp_str){path.p + n, path.n - n});
+                        return strchr(resources[r].path, '{') ? HTTP_UNKNOWN : r;
+        if (below(&path, TASKS))
+                return of_task(t, path);
+        if (below(&path, WORKERS))
+                return of_worker(t, path);
         return HTTP_UNKNOWN;
 }
 

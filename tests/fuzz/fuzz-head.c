@@ -44,6 +44,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_inside(fields.host, whole);
         check_inside(fields.content_type, whole);
         http_host_is_local(http_host_name(fields.host));
-        http_body_check(&fields);
+        http_body_check(&fields, IICP_BODY_MAX);
         return 0;
 }

@@ -22,3 +22,9 @@ tests_unit_daemon_test_door_http_headers_SOURCES = tests/unit/daemon/test-door-h
 tests_unit_daemon_test_door_http_headers_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_test_door_http_headers_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_test_door_http_headers_LDADD = $(UNIT_DAEMON_LIBS)
+
+UNIT_TESTS += tests/unit/daemon/relay/test-poll_body
+tests_unit_daemon_relay_test_poll_body_SOURCES = tests/unit/daemon/relay/test-poll_body.c
+tests_unit_daemon_relay_test_poll_body_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_relay_test_poll_body_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_relay_test_poll_body_LDADD = $(UNIT_DAEMON_LIBS)
