@@ -54,6 +54,7 @@ struct listener {
         int fd, native_fd;           /* native_fd -1: no port for frames alone */
         uint16_t port;
         bool loopback_only, accepting, paused, stopped;
+        bool passed, native_passed;  /* the service manager has it, too, and keeps it open */
         struct event *ev, *native_ev;
         struct timer resume;
         struct conn **by_fd;
@@ -389,8 +390,9 @@ static void accept_resume(void *arg) {
         l->paused = false;
         if (!l->accepting)
                 return;
-        event_add(l->ev, NULL);
-        if (l->native_ev)
+        if (l->fd >= 0)
+                event_add(l->ev, NULL);
+        if (l->native_fd >= 0)
                 event_add(l->native_ev, NULL);
 }
 
@@ -441,13 +443,12 @@ static int open_native(struct listener *l, char *why, size_t why_cap) {
                          c->native == NATIVE_OFF ? "listen.native=no" : "no certificate, and listen.native is not plaintext");
                 return 0;
         }
-        r = listener_bind(c->listen_address, c->native_port, true, &l->native_fd, why, why_cap);
+        r = listener_open("native", "listen.native_port", c->listen_address, c->native_port, true, &l->native_passed,
+                          &l->native_fd, why, why_cap);
         if (r < 0) {
                 l->native_fd = -1;
                 return r;
         }
-        if (fcntl(l->native_fd, F_SETFL, fcntl(l->native_fd, F_GETFL) | O_NONBLOCK) < 0)
-                return -errno;
         l->native_ev = event_new(loop_base(l->node->loop), l->native_fd, EV_READ | EV_PERSIST, on_accept, l);
         return l->native_ev ? 0 : -ENOMEM;
 }
@@ -456,25 +457,21 @@ int listener_new(struct node *node, struct listener **ret, char *why, size_t why
         struct sockaddr_storage bound;
         socklen_t n = sizeof bound;
         struct listener *l = calloc(1, sizeof *l);
+        const struct config *c = node->config;
         int r;
 
         if (!l)
                 return -ENOMEM;
         l->node = node;
         l->native_fd = -1;
-        l->fd = listener_passed_socket();
-        if (l->fd < 0) {
-                const struct config *c = node->config;
-
-                r = listener_bind(c->listen_address, c->listen_port, c->listen_port_strict, &l->fd, why, why_cap);
-                if (r < 0) {
-                        l->fd = -1;
-                        listener_free(l);
-                        return r;
-                }
+        r = listener_open(NULL, "listen.port", c->listen_address, c->listen_port, c->listen_port_strict, &l->passed,
+                          &l->fd, why, why_cap);
+        if (r < 0) {
+                l->fd = -1;
+                listener_free(l);
+                return r;
         }
-        if (fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) < 0 ||
-            getsockname(l->fd, (struct sockaddr *) &bound, &n) < 0) {
+        if (getsockname(l->fd, (struct sockaddr *) &bound, &n) < 0) {
                 r = -errno;
                 snprintf(why, why_cap, "listening socket: %s", strerror(-r));
                 listener_free(l);
@@ -521,24 +518,29 @@ int listener_accept(struct listener *l) {
         return event_add(l->ev, NULL) < 0 ? -ENOMEM : 0;
 }
 
+static void port_close(int *fd, struct event *ev) {
+        if (ev)
+                event_del(ev);
+        if (*fd >= 0)
+                close(*fd);
+        *fd = -1;
+}
+
+void listener_hold(struct listener *l) {
+        if (l->passed)
+                port_close(&l->fd, l->ev);
+        if (l->native_passed)
+                port_close(&l->native_fd, l->native_ev);
+}
+
 void listener_stop(struct listener *l) {
         l->accepting = false;
-        if (l->ev)
-                event_del(l->ev);
         timer_clear(&l->resume);
         l->paused = false;
         /* Closed, not only ignored, so that callers are refused at once instead of waiting in the
          * queue of the kernel. */
-        if (l->fd >= 0) {
-                close(l->fd);
-                l->fd = -1;
-        }
-        if (l->native_ev)
-                event_del(l->native_ev);
-        if (l->native_fd >= 0) {
-                close(l->native_fd);
-                l->native_fd = -1;
-        }
+        port_close(&l->fd, l->ev);
+        port_close(&l->native_fd, l->native_ev);
         /* Nobody waits for anything on these. */
         l->stopped = true;
         for (size_t fd = 0; fd < l->n_by_fd; fd++)

@@ -30,6 +30,9 @@ struct tls_count;
 int listener_new(struct node *node, struct listener **ret, char *why, size_t why_cap);
 struct listener *listener_free(struct listener *l);
 int listener_accept(struct listener *l);
+/* The service manager holds the ports open: callers that come from now on wait for the next process,
+ * instead of being refused by this one, which stops. Other ports stay open. */
+void listener_hold(struct listener *l);
 /* No new connections; requests that have begun go on. */
 void listener_stop(struct listener *l);
 uint16_t listener_port(const struct listener *l);
@@ -57,7 +60,9 @@ void listener_idle(struct listener *l, int fd, uint64_t idle_ms, uint64_t consum
 
 /* Inside the listener: the socket alone (listener_bind.c). Takes the first free port. */
 int listener_bind(const char *address, unsigned port, bool strict, int *ret_fd, char *why, size_t why_cap);
-/* A stream socket passed by the service manager, -1 if there is none. */
-int listener_passed_socket(void);
+/* The socket that the service manager passed for this role (NULL: the task port), else one that is bound
+ * now. A passed one that has another port is an error whose text names both. */
+int listener_open(const char *role, const char *key, const char *address, unsigned port, bool strict,
+                  bool *ret_passed, int *ret_fd, char *why, size_t why_cap);
 
 #endif

@@ -8,6 +8,7 @@
 #include "util.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -81,6 +82,33 @@ int listener_bind(const char *address, unsigned port, bool strict, int *ret_fd, 
         return 0;
 }
 
-int listener_passed_socket(void) {
-        return systemd_passed_socket();
+static int use_passed(int fd, const char *key, unsigned port, char *why, size_t why_cap) {
+        struct sockaddr_storage bound;
+        socklen_t n = sizeof bound;
+        unsigned is;
+
+        if (getsockname(fd, (struct sockaddr *) &bound, &n) < 0 ||
+            fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+                return -errno;
+        is = ntohs(((struct sockaddr_in *) &bound)->sin_port); /* both families have it at the same place */
+        if (port != 0 && port != is) {
+                snprintf(why, why_cap, "the service manager passed a socket on port %u, but %s is %u: make ListenStream= "
+                         "of the socket unit and %s the same", is, key, port, key);
+                return -EADDRNOTAVAIL;
+        }
+        return 0;
+}
+
+int listener_open(const char *role, const char *key, const char *address, unsigned port, bool strict,
+                  bool *ret_passed, int *ret_fd, char *why, size_t why_cap) {
+        int fd = systemd_passed_socket(role), r;
+
+        *ret_passed = fd >= 0;
+        if (fd < 0)
+                return listener_bind(address, port, strict, ret_fd, why, why_cap);
+        r = use_passed(fd, key, port, why, why_cap);
+        if (r < 0)
+                return r;
+        *ret_fd = fd;
+        return 0;
 }

@@ -123,6 +123,7 @@ void node_stop(struct node *n, const char *why) {
         log_notice("stop_start", "stopping on %s: the mesh is told, %u tasks running, at most %llu s", why,
                    life->running_at_stop, (unsigned long long) (n->config->drain_ms + 999) / 1000);
         notify_stopping(n->notify);
+        listener_hold(n->listener);
         snapshot_now(n->snapshot);
         corridor_drain(n->corridor, "stopping");
         timer_set_ms(&life->drain, n->config->drain_ms);

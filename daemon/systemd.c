@@ -10,6 +10,7 @@
 #if HAVE_SYSTEMD
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
@@ -21,7 +22,7 @@
 static struct {
         __typeof__(sd_notify) *notify;
         __typeof__(sd_watchdog_enabled) *watchdog_enabled;
-        __typeof__(sd_listen_fds) *listen_fds;
+        __typeof__(sd_listen_fds_with_names) *listen_fds;
         __typeof__(sd_is_socket) *is_socket;
         __typeof__(sd_journal_sendv) *journal_sendv;
 } library;
@@ -34,7 +35,7 @@ static void load(void) {
                 return;
         *(void **) &library.notify = dlsym(handle, "sd_notify");
         *(void **) &library.watchdog_enabled = dlsym(handle, "sd_watchdog_enabled");
-        *(void **) &library.listen_fds = dlsym(handle, "sd_listen_fds");
+        *(void **) &library.listen_fds = dlsym(handle, "sd_listen_fds_with_names");
         *(void **) &library.is_socket = dlsym(handle, "sd_is_socket");
         *(void **) &library.journal_sendv = dlsym(handle, "sd_journal_sendv");
 }
@@ -56,14 +57,28 @@ uint64_t systemd_watchdog_us(void) {
         return managed() && library.watchdog_enabled && library.watchdog_enabled(0, &us) > 0 ? us : 0;
 }
 
-int systemd_passed_socket(void) {
-        int n = managed() && library.listen_fds && library.is_socket ? library.listen_fds(0) : 0;
+static bool has_role(const char *name, const char *role) {
+        if (role)
+                return strcmp(name, role) == 0;
+        return strcmp(name, "native") != 0 && strcmp(name, "relay") != 0;
+}
 
-        for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++)
-                if (library.is_socket(fd, AF_INET6, SOCK_STREAM, 1) > 0 ||
-                    library.is_socket(fd, AF_INET, SOCK_STREAM, 1) > 0)
-                        return fd;
-        return -1;
+int systemd_passed_socket(const char *role) {
+        char **names = NULL;
+        int n = managed() && library.listen_fds && library.is_socket ? library.listen_fds(0, &names) : 0;
+        int found = -1;
+
+        for (int i = 0; i < n; i++) {
+                int fd = SD_LISTEN_FDS_START + i;
+
+                if (found < 0 && has_role(names[i], role) &&
+                    (library.is_socket(fd, AF_INET6, SOCK_STREAM, 1) > 0 ||
+                     library.is_socket(fd, AF_INET, SOCK_STREAM, 1) > 0))
+                        found = fd;
+                free(names[i]);
+        }
+        free(names);
+        return found;
 }
 
 int systemd_journal_send(const struct iovec *fields, int n) {
@@ -79,7 +94,8 @@ uint64_t systemd_watchdog_us(void) {
         return 0;
 }
 
-int systemd_passed_socket(void) {
+int systemd_passed_socket(const char *role) {
+        (void) role;
         return -1;
 }
 

@@ -13,8 +13,9 @@
 int systemd_notify(const char *text);
 /* Interval that the manager expects; 0: no watchdog, or that of another process. */
 uint64_t systemd_watchdog_us(void);
-/* A listening stream socket of the internet among those that were passed; -1: none. */
-int systemd_passed_socket(void);
+/* A listening stream socket of the internet among those that were passed; -1: none. role: the
+ * FileDescriptorName= of its unit; NULL: under a name that is no role ("native", "relay"). */
+int systemd_passed_socket(const char *role);
 /* Fields "NAME=value". -errno: not delivered. */
 int systemd_journal_send(const struct iovec *fields, int n);
 

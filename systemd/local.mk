@@ -1,14 +1,19 @@
-# The unit names the folders of this build; the daemon is installed stopped and disabled.
-EXTRA_DIST += systemd/iicpd.service.in systemd/iicpd.sysusers systemd/iicpd.tmpfiles
+# The units name the folders of this build; the daemon is installed stopped and disabled.
+UNITS_IN = systemd/iicpd.service systemd/iicpd@.service
+UNITS_AS_THEY_ARE = systemd/iicpd.socket systemd/iicpd.slice
+EXTRA_DIST += systemd/iicpd.service.in systemd/iicpd@.service.in $(UNITS_AS_THEY_ARE) \
+	systemd/iicpd.sysusers systemd/iicpd.tmpfiles
 
 systemd/iicpd.service: systemd/iicpd.service.in Makefile
-	$(AM_V_GEN)$(MKDIR_P) systemd && \
-	sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@bindir[@]|$(bindir)|g' \
-	  $(top_srcdir)/systemd/iicpd.service.in >$@.tmp && mv $@.tmp $@
-CLEANFILES += systemd/iicpd.service
+	$(AM_V_GEN)$(MKDIR_P) systemd && $(UNIT_NAMES) $(top_srcdir)/systemd/iicpd.service.in >$@.tmp && mv $@.tmp $@
+systemd/iicpd@.service: systemd/iicpd@.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) systemd && $(UNIT_NAMES) $(top_srcdir)/systemd/iicpd@.service.in >$@.tmp && mv $@.tmp $@
+UNIT_NAMES = sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@bindir[@]|$(bindir)|g'
+CLEANFILES += $(UNITS_IN)
 
 if HAVE_SYSTEMD
-nodist_systemdsystemunit_DATA = systemd/iicpd.service
+nodist_systemdsystemunit_DATA = $(UNITS_IN)
+dist_systemdsystemunit_DATA = $(UNITS_AS_THEY_ARE)
 
 install-data-hook: install-systemd
 uninstall-hook: uninstall-systemd

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,10 +67,48 @@ static void IICPD_02_02_one_socket_serves_both_families(void **state) {
         assert_int_equal(listener_bind("localhost", 0, true, &fd, why, sizeof why), -EINVAL);
 }
 
+/* The service manager's socket is taken for its port only. */
+static void a_passed_socket_of_another_port_is_an_error(void **state) {
+        int old = fcntl(3, F_DUPFD_CLOEXEC, 30), made, fd = -1;
+        bool passed;
+        char pid[24], both[64];
+
+        (void) state;
+        assert_int_equal(listener_bind("127.0.0.1", 0, true, &made, why, sizeof why), 0);
+        unsigned port = port_of(made);
+        dup2(made, 3);
+        if (made != 3)
+                close(made);
+        snprintf(pid, sizeof pid, "%d", (int) getpid());
+        setenv("LISTEN_PID", pid, 1);
+        setenv("LISTEN_FDS", "1", 1);
+        assert_int_equal(listener_open(NULL, "listen.port", NULL, port == 1 ? 2 : port - 1, true, &passed, &fd, why, sizeof why),
+                         -EADDRNOTAVAIL);
+        snprintf(both, sizeof both, "port %u, but listen.port is %u:", port, port - 1);
+        assert_non_null(strstr(why, both));
+        assert_int_equal(listener_open(NULL, "listen.port", NULL, port, true, &passed, &fd, why, sizeof why), 0);
+        assert_true(passed);
+        assert_int_equal(fd, 3);
+        assert_int_equal(listener_open(NULL, "listen.port", NULL, 0, true, &passed, &fd, why, sizeof why), 0);
+        assert_int_equal(fd, 3); /* port 0 takes any */
+        assert_int_equal(listener_open("native", "listen.native_port", "127.0.0.1", 0, true, &passed, &fd, why, sizeof why), 0);
+        assert_false(passed); /* no such role among them: bound by itself */
+        assert_int_not_equal(fd, 3);
+        close(fd);
+        unsetenv("LISTEN_PID");
+        unsetenv("LISTEN_FDS");
+        close(3);
+        if (old >= 0) {
+                dup2(old, 3);
+                close(old);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(IICPD_02_01_busy_port_moves_on_or_fails),
                 cmocka_unit_test(IICPD_02_02_one_socket_serves_both_families),
+                cmocka_unit_test(a_passed_socket_of_another_port_is_an_error),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,15 +98,23 @@ static void the_passed_socket_is_found(void **state) {
         dup2(fd, 4);
         setenv("LISTEN_PID", pid, 1);
         setenv("LISTEN_FDS", "2", 1);
-        assert_int_equal(systemd_passed_socket(), -1); /* it does not listen */
+        assert_int_equal(systemd_passed_socket(NULL), -1); /* it does not listen */
         assert_int_equal(listen(fd, 1), 0);
-        assert_int_equal(systemd_passed_socket(), 4);
+        assert_int_equal(systemd_passed_socket(NULL), 4);
+        assert_int_equal(systemd_passed_socket("relay"), -1); /* without a name it is the task port */
+        setenv("LISTEN_FDNAMES", "iicpd.socket:relay", 1);
+        assert_int_equal(systemd_passed_socket("relay"), 4);
+        assert_int_equal(systemd_passed_socket("native"), -1);
+        assert_int_equal(systemd_passed_socket(NULL), -1);
+        setenv("LISTEN_FDNAMES", "native:iicpd@b.socket", 1);
+        assert_int_equal(systemd_passed_socket(NULL), 4);
+        unsetenv("LISTEN_FDNAMES");
         assert_true(fcntl(4, F_GETFD) & FD_CLOEXEC);
         setenv("LISTEN_FDS", "1", 1);
-        assert_int_equal(systemd_passed_socket(), -1);
+        assert_int_equal(systemd_passed_socket(NULL), -1);
         setenv("LISTEN_FDS", "2", 1);
         setenv("LISTEN_PID", "1", 1);
-        assert_int_equal(systemd_passed_socket(), -1);
+        assert_int_equal(systemd_passed_socket(NULL), -1);
         unsetenv("LISTEN_PID");
         unsetenv("LISTEN_FDS");
         close(fd);
