@@ -467,7 +467,7 @@ struct config *config_load(const struct config_source *source, struct config_pro
         config_derive(c, source);
         config_check(c, source, problems);
         resolve_secrets(&l);
-        config_check_certificate(c, source, problems);
+        config_check_secrets(c, source, problems);
         problems_sort(problems);
         return problems->n_errors ? config_free(c) : c;
 }

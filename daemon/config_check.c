@@ -268,8 +268,24 @@ static bool read_for_check(const struct secret *s, const struct config_source *s
         return ret->ref && secret_resolve(ret, source->environ_, why, cap);
 }
 
-/* The whole is refused when the certificate is: at the start, by a reload and by --check-config. */
-void config_check_certificate(const struct config *c, const struct config_source *source, struct config_problems *p) {
+/* A token with a blank in it fits in no header: nobody could use it. */
+static void check_callers(const struct config *c, struct config_problems *p) {
+        struct problem_place place = place_of(c, NULL, "auth", "caller_tokens");
+        const char *line = c->caller_tokens.value; /* NULL: --check-config does not read it */
+
+        for (unsigned n = 1; line && *line; n++) {
+                size_t len = strcspn(line, "\r\n");
+                size_t blank = strcspn(line, " \t");
+
+                if (blank < len)
+                        problem_add(p, CONFIG_ERROR, &place,
+                                    "auth.caller_tokens: line %u has a blank in it; a line is [name:]token", n);
+                line += len;
+                line += strspn(line, "\r\n");
+        }
+}
+
+static void check_certificate(const struct config *c, const struct config_source *source, struct config_problems *p) {
         struct config both = {.tls_cert = c->tls_cert, .tls_key = c->tls_key};
         struct problem_place cert = place_of(c, NULL, "listen", "tls_cert"), key = place_of(c, NULL, "listen", "tls_key");
         struct secret own_cert = {0}, own_key = {0};
@@ -317,4 +333,13 @@ void config_check(const struct config *c, const struct config_source *source, st
 
                 problem_add(p, CONFIG_ERROR, &place, "encryption.require = yes needs encryption.enabled = yes");
         }
+}
+
+/* The whole is refused when one of these is: at the start, by a reload and, if it may read them, by
+ * --check-config. */
+void config_check_secrets(const struct config *c, const struct config_source *source, struct config_problems *p) {
+        if (source->consumer)
+                return;
+        check_callers(c, p);
+        check_certificate(c, source, p);
 }

@@ -134,7 +134,7 @@ void problems_sort(struct config_problems *p);
 /* Rules between keys, and defaults that depend on others (config_check.c). */
 void config_derive(struct config *c, const struct config_source *source);
 void config_check(const struct config *c, const struct config_source *source, struct config_problems *p);
-/* After the secrets were read: certificate and key of the task port fit. */
-void config_check_certificate(const struct config *c, const struct config_source *source, struct config_problems *p);
+/* After the secrets were read: certificate and key of the task port fit, callers can show their tokens. */
+void config_check_secrets(const struct config *c, const struct config_source *source, struct config_problems *p);
 
 #endif

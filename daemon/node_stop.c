@@ -17,11 +17,17 @@
 /* Draining and the orderly stop: the mesh is told, new tasks are refused, running ones finish within
  * limits.drain, the rest is aborted and answered, then everything closes. [02 section 1] */
 
+static const char *fate_of_registration(const struct node *n) {
+        if (n->config->deregister_on_stop)
+                return "left the directory";
+        return state_identity(n->state)->node_token[0] ? "registration kept" : "was not registered";
+}
+
 static void stop_done(void *arg) {
         struct node_life *life = arg;
 
         log_notice("stop_done", "stopped: %u finished, %u aborted, %s", life->running_at_stop - life->aborted,
-                   life->aborted, life->node->config->deregister_on_stop ? "left the directory" : "registration kept");
+                   life->aborted, fate_of_registration(life->node));
         loop_stop(life->node->loop, life->node->exit_status);
 }
 

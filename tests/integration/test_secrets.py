@@ -161,3 +161,13 @@ def test_IICPD_05_55_no_core_is_written(node_factory, lab, backend):
     _, status = os.waitpid(node.pid, 0)
     node.popen.returncode = -signal.SIGQUIT
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGQUIT and not os.WCOREDUMP(status)
+
+
+def test_a_caller_token_that_no_header_can_carry_is_refused(node_factory, tmp_path):
+    tokens = tmp_path / "callers"
+    tokens.write_text("alice:tok-of-alice\nbob tok-of-bob\n")
+    node = node_factory(auth__caller_tokens=f"file:{tokens}", ready=False)
+    node.expect_exit = 78
+    assert node.wait() == 78
+    assert "auth.caller_tokens: line 2 has a blank in it" in node.log_text()
+    assert "tok-of-bob" not in node.log_text()
