@@ -166,6 +166,7 @@ def test_IICPD_05_55_no_core_is_written(node_factory, lab, backend):
 def test_a_caller_token_that_no_header_can_carry_is_refused(node_factory, tmp_path):
     tokens = tmp_path / "callers"
     tokens.write_text("alice:tok-of-alice\nbob tok-of-bob\n")
+    tokens.chmod(0o600)
     node = node_factory(auth__caller_tokens=f"file:{tokens}", ready=False)
     node.expect_exit = 78
     assert node.wait() == 78
