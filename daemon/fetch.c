@@ -15,6 +15,7 @@ const char *fetch_error_name(enum fetch_error e) {
         static const char *const names[] = {
                 [FETCH_OK] = "ok",
                 [FETCH_UNREACHABLE] = "connect",
+                [FETCH_NAME] = "name",
                 [FETCH_TLS] = "tls",
                 [FETCH_RESET] = "reset",
                 [FETCH_TIMEOUT] = "timeout",

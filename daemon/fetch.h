@@ -17,7 +17,8 @@ struct fetch;
 
 enum fetch_error {
         FETCH_OK,             /* a complete answer, whatever its status */
-        FETCH_UNREACHABLE,    /* refused, no route, DNS */
+        FETCH_UNREACHABLE,    /* refused, no route */
+        FETCH_NAME,           /* the name does not resolve */
         FETCH_TLS,
         FETCH_RESET,          /* closed or reset before the answer was complete */
         FETCH_TIMEOUT,

@@ -308,6 +308,7 @@ static enum fetch_error error_of(struct transfer *f, CURLcode code, uint64_t tot
                 return FETCH_OK;
         case CURLE_COULDNT_RESOLVE_HOST:
         case CURLE_COULDNT_RESOLVE_PROXY:
+                return FETCH_NAME;
         case CURLE_COULDNT_CONNECT:
                 return FETCH_UNREACHABLE;
         case CURLE_SSL_CONNECT_ERROR:

@@ -26,3 +26,4 @@ include daemon/fetch.mk
 include daemon/state.mk
 include daemon/trust.mk
 include daemon/mesh.mk
+include daemon/findings.mk

@@ -7,6 +7,7 @@
 #include "directory/credits.h"
 #include "directory/key.h"
 #include "directory/vouch.h"
+#include "findings/findings.h"
 #include "door_http.h"
 #include "door_native.h"
 #include "listener.h"
@@ -169,7 +170,7 @@ static int start_rooms(struct node *n) {
         n->fetch = fetch_pool_new(n->loop, idle);
         if (!n->fetch || !(n->backends = backends_new(n)))
                 return start_failed("no memory for the backends");
-        if (!(n->spans = spans_new(n)))
+        if (!(n->spans = spans_new(n)) || !(n->findings = findings_new(n)))
                 return start_failed("no memory");
         if (!(n->corridor = corridor_new(n)))
                 return start_failed("no memory for the task corridor");
@@ -277,6 +278,7 @@ void node_finish(struct node *n) {
         n->tls = tls_port_free(n->tls);
         n->corridor = corridor_free(n->corridor);
         n->spans = spans_free(n->spans);
+        n->findings = findings_free(n->findings);
         n->backends = backends_free(n->backends);
         n->fetch = fetch_pool_free(n->fetch);
         n->metrics = metrics_free(n->metrics);
@@ -290,7 +292,7 @@ void node_finish(struct node *n) {
 struct changes {
         struct iicp_buf *json;
         unsigned n, live, waiting;
-        char first_waiting[64];
+        char first_waiting[64], waiting_keys[240]; /* the second with the running value */
         bool routes; /* something that a detection depends on */
 };
 
@@ -308,20 +310,42 @@ static void add_change(void *arg, const char *key, const char *from, const char 
         c->routes |= strncmp(key, "nat.", 4) == 0 || strcmp(key, "node.public_endpoint") == 0;
         if (live)
                 c->live++;
-        else if (c->waiting++ == 0)
-                snprintf(c->first_waiting, sizeof c->first_waiting, "%s", key);
+        else {
+                size_t n = strlen(c->waiting_keys);
+
+                if (c->waiting++ == 0)
+                        snprintf(c->first_waiting, sizeof c->first_waiting, "%s", key);
+                snprintf(c->waiting_keys + n, sizeof c->waiting_keys - n, "%s%s: %s -> %s", n ? ", " : "", key, from, to);
+        }
 }
 
-static void say_rejected(const struct config_problems *problems) {
+/* What stands behind the mark below the line, "did you mean ...?"; NULL. */
+static const char *guess_of(const struct config_problem *p) {
+        const char *mark = p->excerpt ? strrchr(p->excerpt, '\n') : NULL;
+
+        mark = mark ? strchr(mark, '^') : NULL;
+        mark = mark ? mark + 1 + strspn(mark + 1, "~") : NULL;
+        return mark && mark[0] == ' ' && mark[1] ? mark + 1 : NULL;
+}
+
+static void say_rejected(struct node *n, const struct config_problems *problems) {
+        const char *guess;
+        char text[240];
+
+        findings_reloaded(n->findings, "the new configuration has errors", NULL);
         for (size_t i = 0; i < problems->n; i++) {
                 const struct config_problem *p = &problems->v[i];
 
                 if (p->severity != CONFIG_ERROR)
                         continue;
                 if (p->line)
-                        log_err("config_rejected", "configuration not reloaded, the old one stays: %s:%u: %s", p->where, p->line, p->text);
+                        snprintf(text, sizeof text, "%s:%u: %s", p->where, p->line, p->text);
                 else
-                        log_err("config_rejected", "configuration not reloaded, the old one stays: %s: %s", p->where, p->text);
+                        snprintf(text, sizeof text, "%s: %s", p->where, p->text);
+                guess = guess_of(p);
+                findings_reloaded(n->findings, text, NULL);
+                log_err("config_rejected", "configuration not reloaded, the old one stays: %s%s%s", text, guess ? "; " : "",
+                        guess ? guess : "");
                 return;
         }
         log_err("config_rejected", "configuration not reloaded, the old one stays");
@@ -347,7 +371,7 @@ int node_reload(struct node *n, struct config_problems *problems, struct iicp_bu
         if (next && make_policy(next, &policy) < 0)
                 next = config_free(next);
         if (!next) {
-                say_rejected(problems);
+                say_rejected(n, problems);
                 notify_reloaded(n->notify);
                 return -EINVAL;
         }
@@ -370,6 +394,7 @@ int node_reload(struct node *n, struct config_problems *problems, struct iicp_bu
         directory_reload(n->directory);
         rotation_reload(n->rotation);
         config_free(old);
+        findings_reloaded(n->findings, NULL, changes.waiting ? changes.waiting_keys : NULL);
         say_reloaded(&changes);
         notify_reloaded(n->notify);
         return 0;

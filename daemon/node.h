@@ -31,6 +31,7 @@ struct routes;
 struct events;
 struct spans;
 struct ops;
+struct findings;
 
 /* Exit statuses of iicpd. [operator design 3.4] */
 enum {
@@ -76,6 +77,7 @@ struct node {
         enum node_phase phase;
         uint64_t started_ms;          /* clock_mono_ms */
         struct clock_watch clock_watch;
+        struct findings *findings;    /* what needs attention */
         struct reach_watch *reach;    /* NULL: no netlink */
         int exit_status;              /* of the stop that is under way */
         struct node_life *life;       /* signals, drain and stop (node_life.h) */

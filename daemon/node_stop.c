@@ -2,6 +2,7 @@
 #include "control/control.h"
 #include "door_http.h"
 #include "door_native.h"
+#include "findings/findings.h"
 #include "listener.h"
 #include "log.h"
 #include "node_life.h"
@@ -151,6 +152,7 @@ void node_drain(struct node *n, const char *by) {
                 return;
         log_notice("drain_start", "draining for %s: the mesh is told, %u tasks running, at most %llu s", by, running(n),
                    (unsigned long long) (n->config->drain_ms + 999) / 1000);
+        findings_draining(n->findings, by);
         life->aborted = 0;
         life->idle_said = false;
         corridor_drain(n->corridor, "draining");
@@ -165,6 +167,7 @@ void node_undrain(struct node *n, const char *by) {
         if (n->phase == NODE_STOPPING || !corridor_draining(n->corridor))
                 return;
         timer_clear(&n->life->drain);
+        findings_draining(n->findings, NULL);
         corridor_undrain(n->corridor);
         directory_poke(n->directory);
         log_notice("drain_done", "taking tasks again, by %s", by);
@@ -176,6 +179,7 @@ void node_pause(struct node *n, bool on) {
         /* A drain of iicpctl stays what it is. */
         if (n->phase == NODE_STOPPING || (corridor_draining(n->corridor) && !paused) || on == paused)
                 return;
+        findings_draining(n->findings, on ? "the operator of /v1/control" : NULL);
         if (on)
                 corridor_drain(n->corridor, CORRIDOR_PAUSED);
         else

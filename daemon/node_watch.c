@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "build-config.h"
 
+#include "findings/findings.h"
 #include "log.h"
 #include "node_life.h"
 #include "reach/routes.h"
@@ -42,6 +43,7 @@ static void on_looked(void *arg) {
         struct node *n = arg;
 
         directory_tick(n->directory);
+        findings_look(n->findings);
 }
 
 static void on_network(void *arg) {

@@ -87,6 +87,7 @@ static void say_up(struct backend *b, uint64_t now_ms) {
 void backend_reached(struct backend *b) {
         b->last_ok_ms = backend_now_ms(b);
         b->unreachable_row = b->list_failed_row = b->contact_failed_row = 0;
+        b->failure = NULL;
         if (b->down) {
                 b->down = false;
                 say_up(b, b->last_ok_ms);
@@ -97,6 +98,7 @@ void backend_unreached(struct backend *b, const char *how, bool task) {
         uint64_t now_ms = backend_now_ms(b);
 
         b->contact_failed_row++;
+        b->failure = how;
         if (task)
                 b->unreachable_row++;
         else

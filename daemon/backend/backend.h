@@ -110,6 +110,21 @@ bool backends_unavailable(const struct backends *s);
 /* The first backend that rejects our key, NULL if none does: something for the operator. */
 const char *backends_auth_failed(const struct backends *s);
 
+/* What the findings are made from. */
+struct backend_facts {
+        const char *name, *type, *url;
+        struct backend_stability stability;
+        bool demo, auth_failed, undecided;
+        bool down;                  /* several failures in a row */
+        const char *failure;        /* of the last contact that failed: "connect", "timeout"; NULL = the last one was good */
+        unsigned failures;          /* contacts in a row that failed */
+        uint64_t last_answer_age_s; /* UINT64_MAX = never */
+        size_t models;
+        bool list_known;            /* a list was read at least once */
+};
+/* false: there are not so many. */
+bool backends_facts(const struct backends *s, size_t i, struct backend_facts *ret);
+
 void backends_json(const struct backends *s, struct iicp_buf *out);  /* array for status */
 void backends_models_json(const struct backends *s, struct iicp_buf *out);
 

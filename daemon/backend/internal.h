@@ -138,6 +138,7 @@ struct backend {
         struct stability stability;
         unsigned unreachable_row, list_failed_row, contact_failed_row;
         bool down, auth_failed, undecided; /* said in the log */
+        const char *failure;    /* of the last contact, static; NULL = it was good */
         uint64_t down_ms, auth_logged_ms;
         uint64_t last_ok_ms;    /* last sign of life */
         uint64_t checked_ms;

@@ -237,6 +237,23 @@ const char *backends_auth_failed(const struct backends *s) {
         return NULL;
 }
 
+bool backends_facts(const struct backends *s, size_t i, struct backend_facts *ret) {
+        const struct backend *b = i < s->n ? s->v[i] : NULL;
+        uint64_t now_ms;
+
+        if (!b)
+                return false;
+        now_ms = backend_now_ms(b);
+        *ret = (struct backend_facts){
+                .name = b->name, .type = type_name(b->type), .url = b->url, .demo = b->type == BACKEND_DEMO,
+                .auth_failed = b->auth_failed, .undecided = b->undecided, .down = b->down, .failure = b->failure,
+                .failures = b->contact_failed_row, .models = b->registered->n, .list_known = b->list_ever,
+                .last_answer_age_s = b->last_ok_ms ? (now_ms - b->last_ok_ms) / 1000 : UINT64_MAX,
+        };
+        stability_get(&b->stability, now_ms, clock_wall_s(b->node->clock), &ret->stability);
+        return true;
+}
+
 void backends_json(const struct backends *s, struct iicp_buf *out) {
         iicp_buf_puts(out, "[");
         for (size_t i = 0; i < s->n; i++) {

@@ -93,6 +93,7 @@ void judge_status(struct backend *b, const struct fetch_answer *from, struct bac
 void judge_error(struct backend *b, const struct fetch_answer *from, struct backend_answer *a) {
         switch (from->error) {
         case FETCH_UNREACHABLE:
+        case FETCH_NAME:
         case FETCH_TLS:
         case FETCH_RESET:
                 backend_unreached(b, fetch_error_name(from->error), true);

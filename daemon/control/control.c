@@ -3,6 +3,7 @@
 #include "control/internal.h"
 
 #include "build-config.h"
+#include "findings/findings.h"
 #include "log.h"
 #include "mhd_loop.h"
 #include "node.h"
@@ -114,6 +115,14 @@ static void put_models(struct node *n, struct iicp_buf *out) {
         backends_models_json(n->backends, out);
 }
 
+static void put_findings(struct node *n, struct iicp_buf *out) {
+        findings_json(n->findings, out);
+}
+
+static unsigned get_findings(struct call *call, struct iicp_buf *out) {
+        return document(out, "findings", "findings", call->control->node, put_findings);
+}
+
 static unsigned get_tasks(struct call *call, struct iicp_buf *out) {
         return document(out, "tasks", "tasks", call->control->node, put_tasks);
 }
@@ -133,6 +142,7 @@ static unsigned get_config(struct call *call, struct iicp_buf *out) {
 
 static unsigned get_metrics(struct call *call, struct iicp_buf *out) {
         metrics_print(call->control->node->metrics, out);
+        findings_metrics(call->control->node->findings, out);
         return 200;
 }
 
@@ -260,6 +270,7 @@ static unsigned get_index(struct call *call, struct iicp_buf *out);
 static const struct resource resources[] = {
         {"/v1", "GET", LEVEL_READ, "application/json", get_index},
         {"/v1/status", "GET", LEVEL_READ, "application/json", get_status},
+        {"/v1/findings", "GET", LEVEL_READ, "application/json", get_findings},
         {"/v1/tasks", "GET", LEVEL_READ, "application/json", get_tasks},
         {"/v1/backends", "GET", LEVEL_READ, "application/json", get_backends},
         {"/v1/models", "GET", LEVEL_READ, "application/json", get_models},

@@ -2,8 +2,9 @@
 #include "control/control.h"
 
 #include "build-config.h"
-#include "directory/vouch.h"
+#include "directory/award.h"
 #include "door_native.h"
+#include "findings/findings.h"
 #include "health.h"
 #include "listener.h"
 #include "node.h"
@@ -16,21 +17,7 @@
 
 /* One document, from which command line, page and service manager read; nothing reads it back. */
 
-static bool has_reason(const struct health *h, const char *word) {
-        for (unsigned i = 0; i < h->n_reasons; i++)
-                if (strcmp(h->reasons[i], word) == 0)
-                        return true;
-        return false;
-}
-
-static bool clock_troubled(const struct node *n) {
-        char text[160];
-
-        clock_watch_sentence(&n->clock_watch, text, sizeof text);
-        return text[0] != '\0';
-}
-
-static const char *word_of(const struct node *n, const struct health *h) {
+static const char *word_of(const struct node *n, const struct health *h, const struct findings_list *l) {
         if (n->phase == NODE_STARTING)
                 return "starting";
         if (n->phase == NODE_STOPPING)
@@ -38,10 +25,7 @@ static const char *word_of(const struct node *n, const struct health *h) {
         if (corridor_draining(n->corridor))
                 return "draining";
         if (h->readiness == HEALTH_READY)
-                return directory_state(n->directory) == DIRECTORY_BLOCKED || backends_auth_failed(n->backends) ||
-                                               rotation_overdue(n->rotation) || clock_troubled(n) ||
-                                               vouch_degraded(n->vouch)
-                               ? "degraded" : "ready";
+                return findings_top(l, SEVERITY_WARN) ? "degraded" : "ready";
         return h->readiness == HEALTH_DEGRADED ? "degraded" : "not ready";
 }
 
@@ -49,50 +33,55 @@ const char *status_word(struct node *node) {
         struct health h;
 
         health_of(node, &h);
-        return word_of(node, &h);
+        return word_of(node, &h, findings_look(node->findings));
 }
 
-/* What the first line says behind the word. The directory's own sentence is used where the cause
- * lies there. */
-static void sentence_of(struct node *n, const struct health *h, char *out, size_t cap) {
-        const char *why = directory_why(n->directory), *no_route = NULL;
-        struct backend_stability stability;
+/* The finding of the first line; NULL: all is well. */
+static const struct finding *headline(const struct node *n, const struct findings_list *l) {
+        const struct finding *f = NULL;
 
-        backends_stability(n->backends, &stability);
         if (n->phase == NODE_STARTING)
-                snprintf(out, cap, "starting");
-        else if (n->phase == NODE_STOPPING || corridor_draining(n->corridor))
-                snprintf(out, cap, "no new tasks, %u running", corridor_active(n->corridor));
-        else if (has_reason(h, "PROVIDER_UNAVAILABLE"))
-                snprintf(out, cap, "no backend answers");
-        else if (stability.state == STATE_DRAINING)
-                snprintf(out, cap, "every backend is paused (%s)", stability.reason);
-        else if (backends_auth_failed(n->backends))
-                snprintf(out, cap, "backend '%s' rejects our key: check its api_key",
-                         backends_auth_failed(n->backends));
-        else if (has_reason(h, "NO_CAPACITY"))
-                snprintf(out, cap, "the availability window is closed");
-        else if (has_reason(h, "ROUTING_UNAVAILABLE")) {
-                node_endpoint(n, &no_route);
-                snprintf(out, cap, "no public route: %s", no_route ? no_route : "unknown");
-        } else if (why[0])
-                snprintf(out, cap, "%s", why);
-        else if (rotation_overdue(n->rotation))
-                snprintf(out, cap, "the encryption key is past its end and the directory has taken no other");
-        else if (clock_troubled(n))
-                clock_watch_sentence(&n->clock_watch, out, cap);
-        else if (vouch_degraded(n->vouch))
-                snprintf(out, cap, "%s", vouch_degraded(n->vouch));
+                f = findings_with(l, "node.starting");
+        else if (n->phase == NODE_STOPPING)
+                f = findings_with(l, "node.stopping");
+        else if (corridor_draining(n->corridor))
+                f = findings_with(l, "tasks.draining");
+        return f ? f : findings_top(l, SEVERITY_WARN);
+}
+
+static void sentence_of(struct node *n, const struct finding *top, char *out, size_t cap) {
+        if (top)
+                snprintf(out, cap, "%s", top->what);
         else
-                snprintf(out, cap, "%u of %u slots in use", corridor_active(n->corridor),
-                         corridor_effective(n->corridor));
+                snprintf(out, cap, "%u of %u slots in use", corridor_active(n->corridor), corridor_effective(n->corridor));
 }
 
 void status_sentence(struct node *node, char *out, unsigned long cap) {
-        struct health h;
+        sentence_of(node, headline(node, findings_look(node->findings)), out, cap);
+}
 
-        health_of(node, &h);
-        sentence_of(node, &h, out, cap);
+static void text_or_null(struct iicp_buf *out, const char *name, const char *value) {
+        iicp_buf_printf(out, ",\"%s\":", name);
+        if (value && *value)
+                iicp_buf_json_str(out, iicp_str(value));
+        else
+                iicp_buf_puts(out, "null");
+}
+
+/* What stands behind and below the first line. */
+static void headline_json(struct node *n, const struct findings_list *l, struct iicp_buf *out) {
+        const struct finding *top = headline(n, l);
+        char sentence[sizeof top->what];
+
+        sentence_of(n, top, sentence, sizeof sentence);
+        text_or_null(out, "sentence", sentence);
+        text_or_null(out, "why", top ? top->why : NULL);
+        text_or_null(out, "do", top ? top->todo : NULL);
+        text_or_null(out, "until", top ? top->until : NULL);
+        if (top)
+                iicp_buf_printf(out, ",\"for_s\":%lld", (long long) (clock_wall_s(n->clock) - top->since_s));
+        iicp_buf_puts(out, ",\"findings\":");
+        findings_list_json(l, out);
 }
 
 static void health_json(const struct health *h, struct iicp_buf *out) {
@@ -132,7 +121,11 @@ static void route_json(struct node *n, struct iicp_buf *out) {
                 const struct ladder_route *l = routes_live(n->routes);
 
                 iicp_buf_printf(out, ",\"tier\":%d,\"kind\":\"%s\",\"mapping\":\"%s\"", l->tier, ladder_kind_name(l->kind), l->mapping);
+                routes_summary_json(n->routes, out);
         }
+        if (n->witness.foreign_ms)
+                iicp_buf_printf(out, ",\"last_inbound_age_s\":%llu",
+                                (unsigned long long) (clock_mono_ms(n->clock) - n->witness.foreign_ms) / 1000);
         iicp_buf_puts(out, ",\"reason\":");
         if (endpoint || !why)
                 iicp_buf_puts(out, "null");
@@ -165,15 +158,14 @@ static void tasks_json(struct node *n, struct iicp_buf *out) {
 
 void status_json(struct node *n, struct iicp_buf *out) {
         struct backend_stability stability;
-        char sentence[256];
+        const struct findings_list *l = findings_look(n->findings);
         struct health h;
 
         health_of(n, &h);
-        sentence_of(n, &h, sentence, sizeof(sentence));
         backends_stability(n->backends, &stability);
-        iicp_buf_printf(out, "{\"schema\":\"iicp.status/1\",\"version\":\"%s\",\"state\":\"%s\",\"sentence\":",
-                        PACKAGE_VERSION, word_of(n, &h));
-        iicp_buf_json_str(out, iicp_str(sentence));
+        iicp_buf_printf(out, "{\"schema\":\"iicp.status/1\",\"version\":\"%s\",\"state\":\"%s\"",
+                        PACKAGE_VERSION, word_of(n, &h, l));
+        headline_json(n, l, out);
         iicp_buf_puts(out, ",");
         node_json(n, out);
         iicp_buf_puts(out, ",");
@@ -195,6 +187,8 @@ void status_json(struct node *n, struct iicp_buf *out) {
         backends_json(n->backends, out);
         iicp_buf_puts(out, ",\"directory\":");
         directory_json(n->directory, out);
+        iicp_buf_puts(out, ",\"awards\":");
+        awards_json(n->awards, out);
         iicp_buf_puts(out, ",\"clock\":");
         clock_watch_json(&n->clock_watch, out);
         iicp_buf_puts(out, ",\"encryption\":");
@@ -204,5 +198,7 @@ void status_json(struct node *n, struct iicp_buf *out) {
                 iicp_buf_json_str(out, iicp_str(n->config_source.path));
         else
                 iicp_buf_puts(out, "null");
-        iicp_buf_puts(out, "}}");
+        iicp_buf_printf(out, ",\"as_on_disk\":%s,\"restart_pending\":%s}}",
+                        findings_with(l, "config.changed") || findings_with(l, "config.rejected") ? "false" : "true",
+                        findings_with(l, "config.restart_pending") ? "true" : "false");
 }

@@ -118,7 +118,7 @@ static void answered(void *arg, const struct fetch_answer *answer) {
         a->call = NULL;
         iicp_buf_wipe(&a->body);
         directory_answer_error(IICP_DIR_CALL_OTHER, answer, &e);
-        if (answer->error == FETCH_UNREACHABLE || answer->error == FETCH_TLS) {
+        if (answer->error == FETCH_UNREACHABLE || answer->error == FETCH_NAME || answer->error == FETCH_TLS) {
                 if (--w->tries == 0) /* nothing was sent */
                         w->expires_at = 0;
                 hold(a, AWARD_HOLD_MS);

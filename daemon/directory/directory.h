@@ -77,6 +77,22 @@ struct directory_call *directory_probe_cancel(struct directory_call *c);
 uint64_t directory_progress_age_ms(const struct directory *d);
 
 enum directory_state directory_state(const struct directory *d);
+/* What the findings are made from. */
+struct directory_facts {
+        enum directory_state state;
+        const char *why;                /* "" = nothing to say */
+        const char *failure;            /* of the last call, since the last good one: "timeout", "name"; NULL = none */
+        int failure_status;             /* HTTP, 0 = none */
+        uint64_t failure_age_s;
+        uint64_t silent_s, failures;    /* heartbeats that failed in a row */
+        bool held;                      /* the last registration was refused and the next one waits */
+        const char *cls, *code, *fields; /* of that refusal */
+        uint64_t next_try_ms;           /* 0 = not by itself */
+        const char *redirect_refused;   /* "" = none */
+        uint64_t counts_waiting;        /* tasks not yet told */
+        const char *recovery, *recovery_reason; /* state as a word */
+};
+void directory_facts(const struct directory *d, struct directory_facts *ret);
 const char *directory_why(const struct directory *d); /* one sentence, "" when registered */
 /* The models of the last accepted registration: what health shows. */
 const char *const *directory_registered_models(const struct directory *d, size_t *ret_n);

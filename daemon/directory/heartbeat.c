@@ -165,6 +165,7 @@ static void failed(struct directory *d, const struct fetch_answer *a) {
 
         directory_answer_error(IICP_DIR_CALL_HEARTBEAT, a, &e);
         metrics_heartbeat_failure(d->node->metrics, directory_failure_reason(a));
+        silence_note(d, a);
         d->beat.failed_total++;
         d->beat.failures++;
         schedule(d, usual_delay(d));

@@ -137,6 +137,9 @@ struct directory {
         struct timer silence;           /* 90 s without a good beat, then once an hour */
         bool silent;                    /* said so */
         bool no_answer;                 /* the last REGISTER met no working directory */
+        enum fetch_error last_failure;  /* of the last call that failed; FETCH_OK: last_failure_status says it */
+        int last_failure_status;
+        uint64_t last_failure_ms;       /* 0 = none since the last good answer */
         uint64_t silent_since_ms;
         int64_t good_wall_s;            /* last good answer, 0 = none yet */
         uint64_t registrations;
@@ -189,6 +192,8 @@ void credentials_forget(struct directory *d);
 
 /* ---- silence.c ---- */
 void silence_init(struct directory *d);
+/* A call of registration or heartbeat has failed: what is said about a directory that is silent. */
+void silence_note(struct directory *d, const struct fetch_answer *a);
 /* The directory has accepted something of ours. */
 void directory_good(struct directory *d);
 

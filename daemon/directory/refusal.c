@@ -187,6 +187,7 @@ void registration_refused(struct directory *d, const struct fetch_answer *a) {
         uint64_t delay;
 
         directory_answer_error(IICP_DIR_CALL_REGISTER, a, &e);
+        silence_note(d, a);
         delay = delay_of(d, &e, &left_out);
         d->failures++;
         d->no_answer = e.cls == IICP_DIR_TRANSPORT || e.cls == IICP_DIR_SERVER_ERROR;

@@ -14,10 +14,17 @@ void directory_good(struct directory *d) {
                 log_notice("directory_back", "the directory answers again after %llu s",
                            (unsigned long long) (now - d->silent_since_ms) / 1000);
         d->silent = d->no_answer = false;
+        d->last_failure_ms = 0;
         d->beat.good_ms = now;
         d->beat.good_boot_ms = clock_boot_ms(d->node->clock);
         d->good_wall_s = clock_wall_s(d->node->clock);
         timer_set_ms(&d->silence, SILENCE_MS);
+}
+
+void silence_note(struct directory *d, const struct fetch_answer *a) {
+        d->last_failure = a->error;
+        d->last_failure_status = a->status;
+        d->last_failure_ms = directory_now(d);
 }
 
 static void silence_over(void *arg) {

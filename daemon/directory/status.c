@@ -81,6 +81,29 @@ void directory_refusal(const struct directory *d, struct directory_refusal *ret)
                                           .next_try_ms = next_try(d)};
 }
 
+void directory_facts(const struct directory *d, struct directory_facts *ret) {
+        uint64_t now = directory_now(d);
+
+        *ret = (struct directory_facts){
+                .state = directory_state(d),
+                .why = directory_why(d),
+                .failure = d->last_failure_ms ? fetch_error_name(d->last_failure) : NULL,
+                .failure_status = d->last_failure_ms ? d->last_failure_status : 0,
+                .failure_age_s = d->last_failure_ms ? (now - d->last_failure_ms) / 1000 : 0,
+                .silent_s = d->silent ? (now - d->silent_since_ms) / 1000 : 0,
+                .failures = d->beat.failures,
+                .held = d->held && d->last_code[0],
+                .cls = d->last_class,
+                .code = d->last_code,
+                .fields = d->last_fields,
+                .next_try_ms = next_try(d),
+                .redirect_refused = d->redirect_refused,
+                .counts_waiting = d->batch.waiting.success + d->batch.waiting.failed,
+                .recovery = recovery_shown(d) ? recovery_state_name(d->recovery.state) : "stable",
+                .recovery_reason = d->recovery.reason ? d->recovery.reason : "",
+        };
+}
+
 /* What the directory has refused and is left out since. */
 static void omitted_json(const struct directory *d, struct iicp_buf *out) {
         static const struct {

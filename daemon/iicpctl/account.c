@@ -7,14 +7,6 @@
 
 /* The node's account at the directory. */
 
-static json_object *get(json_object *o, const char *name) {
-        json_object *v = NULL;
-
-        if (o && json_object_is_type(o, json_type_object))
-                json_object_object_get_ex(o, name, &v);
-        return v;
-}
-
 static void line(json_object *o, const char *name, const char *label) {
         json_object *v = get(o, name);
 

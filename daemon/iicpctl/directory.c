@@ -14,27 +14,6 @@
 #define LABEL "%-13s "
 #define PREFIX_LENGTH 8 /* characters of the node id that confirm a loss */
 
-static json_object *part(json_object *o, const char *name) {
-        json_object *v = NULL;
-
-        if (!o || !json_object_is_type(o, json_type_object))
-                return NULL;
-        json_object_object_get_ex(o, name, &v);
-        return v;
-}
-
-static int64_t number(json_object *o, const char *name) {
-        json_object *v = part(o, name);
-
-        return v ? json_object_get_int64(v) : 0;
-}
-
-static bool is(json_object *o, const char *name) {
-        json_object *v = part(o, name);
-
-        return v && json_object_get_boolean(v);
-}
-
 static const char *span(int64_t seconds, char *out, size_t cap) {
         if (seconds < 120)
                 snprintf(out, cap, "%" PRId64 " s", seconds);
@@ -51,23 +30,23 @@ static void put_answers(json_object *d, json_object *view) {
         printf("%s: ", url);
         if (!view) {
                 printf("not asked\n");
-        } else if (!is(view, "answers")) {
+        } else if (!truth(view, "answers")) {
                 printf("does not answer (%s)\n", text_of(view, "failure")[0] ? text_of(view, "failure") : "unknown");
         } else {
                 printf("answers, %" PRId64 " ms%s", number(view, "latency_ms"),
                        strncmp(url, "https:", 6) == 0 ? ", TLS 1.3" : ", plain http");
-                if (part(view, "clock_off_s"))
+                if (get(view, "clock_off_s"))
                         printf(", clock %+" PRId64 " s", number(view, "clock_off_s"));
                 printf("\n");
         }
 }
 
 static void put_we_say(json_object *d) {
-        json_object *models = part(d, "models"), *recovery = part(d, "recovery");
+        json_object *models = get(d, "models"), *recovery = get(d, "recovery");
         size_t n = models ? json_object_array_length(models) : 0;
 
         printf(LABEL, "we say");
-        if (!is(d, "registered"))
+        if (!truth(d, "registered"))
                 printf("nothing yet: %s%s%s", text_of(d, "state"), text_of(d, "why")[0] ? ", " : "", text_of(d, "why"));
         else
                 printf("%s and %zu model%s", text_of(d, "endpoint"), n, n == 1 ? "" : "s");
@@ -80,17 +59,17 @@ static void put_we_say(json_object *d) {
 }
 
 static void put_health(json_object *node) {
-        json_object *health = part(node, "health");
+        json_object *health = get(node, "health");
 
         if (!health)
                 return;
         printf("; health %s", text_of(health, "label")[0] ? text_of(health, "label") : "unknown");
-        if (part(health, "score"))
+        if (get(health, "score"))
                 printf(" (%" PRId64 ")", number(health, "score"));
 }
 
 static void put_it_says(json_object *d, json_object *view) {
-        json_object *node = part(view, "node");
+        json_object *node = get(view, "node");
 
         if (!view)
                 return;
@@ -99,23 +78,23 @@ static void put_it_says(json_object *d, json_object *view) {
                 printf("nothing about us could be read\n");
                 return;
         }
-        if (!is(node, "listed")) {
+        if (!truth(node, "listed")) {
                 printf("it does not know this node\n");
                 return;
         }
-        printf("%s endpoint", part(node, "same_endpoint") ? is(node, "same_endpoint") ? "same" : "another" : "no");
-        if (part(node, "models"))
+        printf("%s endpoint", get(node, "same_endpoint") ? truth(node, "same_endpoint") ? "same" : "another" : "no");
+        if (get(node, "models"))
                 printf(", %" PRId64 " models", number(node, "models"));
-        if (part(node, "available"))
-                printf(", %s", is(node, "available") ? "available" : "not available");
-        if (part(node, "reachable"))
-                printf(", %s", is(node, "reachable") ? "reachable" : "not reachable");
+        if (get(node, "available"))
+                printf(", %s", truth(node, "available") ? "available" : "not available");
+        if (get(node, "reachable"))
+                printf(", %s", truth(node, "reachable") ? "reachable" : "not reachable");
         put_health(node);
-        if (part(d, "reputation"))
+        if (get(d, "reputation"))
                 printf("; reputation %s (%s)", text_of(d, "reputation"),
                        text_of(d, "reputation_model")[0] ? text_of(d, "reputation_model") : "legacy");
         printf("\n");
-        if (part(view, "discover_place")) {
+        if (get(view, "discover_place")) {
                 printf(LABEL, "");
                 if (number(view, "discover_place") > 0)
                         printf("consumers find us, place %" PRId64 " of those it names\n", number(view, "discover_place"));
@@ -125,7 +104,7 @@ static void put_it_says(json_object *d, json_object *view) {
 }
 
 static void put_heartbeat(json_object *d) {
-        json_object *batch = part(d, "batch");
+        json_object *batch = get(d, "batch");
         int64_t ago = number(d, "last_good_s"), next = number(d, "next_heartbeat_ms") / 1000;
         char a[24], b[24];
 
@@ -136,25 +115,25 @@ static void put_heartbeat(json_object *d) {
                 printf("%s ago, next in about %s", span(ago, a, sizeof(a)),
                        span(next > ago ? next - ago : 0, b, sizeof(b)));
         if (batch)
-                printf(", batch %s", part(batch, "sent") ? "on its way"
+                printf(", batch %s", get(batch, "sent") ? "on its way"
                                      : number(batch, "acknowledged") > 0 ? "acknowledged" : "none");
         printf("; since start %" PRId64 " good, %" PRId64 " failed\n", number(d, "heartbeats_ok"),
                number(d, "heartbeats_failed"));
 }
 
 static void put_key(json_object *d) {
-        json_object *key = part(d, "key");
+        json_object *key = get(d, "key");
 
         printf(LABEL, "key");
         if (!key)
                 printf("none: consumer tokens cannot be checked\n");
         else
-                printf("%s%s%s%s\n", text_of(key, "fingerprint"), is(key, "pinned") ? ", pinned" : "",
+                printf("%s%s%s%s\n", text_of(key, "fingerprint"), truth(key, "pinned") ? ", pinned" : "",
                        text_of(key, "previous")[0] ? ", also valid for now: " : "", text_of(key, "previous"));
 }
 
 static void put_trouble(json_object *d) {
-        json_object *left_out = part(d, "left_out");
+        json_object *left_out = get(d, "left_out");
         char next[24];
 
         if (text_of(d, "last_refusal")[0]) {
@@ -167,21 +146,21 @@ static void put_trouble(json_object *d) {
         }
         for (size_t i = 0; left_out && i < json_object_array_length(left_out); i++)
                 printf(LABEL "%s\n", i ? "" : "left out", json_object_get_string(json_object_array_get_idx(left_out, i)));
-        if (is(d, "source_differs"))
+        if (truth(d, "source_differs"))
                 printf(LABEL "it sees us come from %s, not from the address we register\n", "source",
                        text_of(d, "observed_source_ip"));
-        if (is(d, "policy_sticks"))
+        if (truth(d, "policy_sticks"))
                 printf(LABEL "it may keep that of the first registration; only deregister and reregister change it\n",
                        "policy");
         if (text_of(d, "redirect_refused")[0])
                 printf(LABEL "to %s refused; directory.redirect_origins\n", "redirect", text_of(d, "redirect_refused"));
-        if (part(d, "breaker_ms"))
+        if (get(d, "breaker_ms"))
                 printf(LABEL "five calls failed in a row: only heartbeats for %" PRId64 " s\n", "breaker",
                        (number(d, "breaker_ms") + 999) / 1000);
 }
 
 void render_directory(const struct options *o, json_object *doc) {
-        json_object *d = part(doc, "directory"), *view = part(d, "view"), *stats = part(view, "stats");
+        json_object *d = get(doc, "directory"), *view = get(d, "view"), *stats = get(view, "stats");
 
         (void) o;
         if (!d)

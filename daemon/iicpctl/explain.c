@@ -2,6 +2,7 @@
 #include "explain.h"
 
 #include "config_table.h"
+#include "findings/catalogue.h"
 #include "iicpctl.h"
 #include "util.h"
 
@@ -44,6 +45,19 @@ static void add_refusals(struct found *f, const char *word) {
         }
 }
 
+static void add_finding(struct found *f, const char *word) {
+        const struct finding_kind *k = NULL;
+        char text[640];
+
+        for (size_t i = 0; i < finding_n_kinds && !k; i++)
+                if (strcasecmp(finding_kinds[i].id, word) == 0)
+                        k = &finding_kinds[i];
+        if (!k)
+                return;
+        snprintf(text, sizeof(text), "%s\n  causes: %s\n  gone when: %s", k->means, k->causes, k->gone);
+        add(f, "finding", text, k->todo);
+}
+
 static void add_key(struct found *f, const char *word) {
         char *text = NULL;
         size_t n = 0;
@@ -80,6 +94,8 @@ static void nearest(const char *word, char *ret, size_t cap) {
                          config_keys[i].name);
                 nearer(word, key, &best, ret, cap);
         }
+        for (size_t i = 0; i < finding_n_kinds; i++)
+                nearer(word, finding_kinds[i].id, &best, ret, cap);
         for (size_t i = 0; i < explain_n_events; i++)
                 nearer(word, explain_events[i].word, &best, ret, cap);
         for (size_t i = 0; i < explain_n_guidance; i++)
@@ -98,7 +114,7 @@ static int unknown(const struct options *o, const char *word) {
         if (near[0])
                 snprintf(todo, sizeof(todo), "did you mean '%s'?", near);
         else
-                snprintf(todo, sizeof(todo), "a config key, a word of netcheck, an error code or an event of the log");
+                snprintf(todo, sizeof(todo), "a config key, a finding, a word of netcheck, an error code or an event of the log");
         tell_error(o, "unknown_word", message, todo);
         return EXIT_REFUSED;
 }
@@ -139,6 +155,7 @@ int cmd_explain(const struct options *o, int argc, char **argv) {
                 return r;
         f.list = json_object_new_array();
         add_key(&f, argv[0]);
+        add_finding(&f, argv[0]);
         add_words(&f, "netcheck", explain_guidance, explain_n_guidance, argv[0]);
         add_refusals(&f, argv[0]);
         add_words(&f, "code", explain_codes, explain_n_codes, argv[0]);

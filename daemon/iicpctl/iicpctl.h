@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum exit_code {
         EXIT_DONE = 0,
@@ -25,6 +26,7 @@ struct options {
         const char *socket;      /* path */
         long timeout_s;
         bool json, verbose, colour, utf8;
+        int width;               /* of the terminal, at least 80; 0 = none: nothing is wrapped or cut */
         bool quiet;              /* errors are not told: the caller looks again */
 };
 
@@ -90,6 +92,17 @@ void render_models(const struct options *o, json_object *doc);
 void render_directory(const struct options *o, json_object *doc);
 void render_config(const struct options *o, json_object *doc, const char *key, bool changed);
 void render_reload(const struct options *o, json_object *doc);
+/* Of what documents hold: NULL when it is not there, or no array. */
+json_object *get(json_object *o, const char *name);
+json_object *list_of(json_object *o, const char *name);
+int64_t number(json_object *o, const char *name); /* 0 when it is not there */
+bool truth(json_object *o, const char *name);
+const char *or_dash(const char *s);
+const char *age(int64_t s, char *out, size_t cap);   /* "2 h 14 m", "41 s" */
+const char *took(int64_t ms, char *out, size_t cap); /* "840 ms", "1.2 s" */
+/* "  label      text", at a terminal wrapped under its label. */
+void label(const struct options *o, const char *name, const char *text);
+void labelf(const struct options *o, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Member of an object as text, "" when it is not there. */
 const char *text_of(json_object *o, const char *name);
 

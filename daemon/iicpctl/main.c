@@ -10,6 +10,7 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define SOCKET_DEFAULT "/run/iicpd/control.sock"
 #define TIMEOUT_S 30
@@ -300,6 +301,14 @@ static bool wants_colour(const char *when) {
         return term && strcmp(term, "dumb") != 0 && isatty(STDOUT_FILENO);
 }
 
+static int terminal_width(void) {
+        struct winsize w = {0};
+
+        if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0)
+                return 0;
+        return MAX(80, (int) w.ws_col);
+}
+
 /* The daemon of the system; of a plain user without one, their own. */
 static const char *default_socket(char *out, size_t cap) {
         const char *home = getenv("HOME");
@@ -369,6 +378,7 @@ int main(int argc, char **argv) {
         if (seconds && (o.timeout_s = seconds_of(seconds)) == 0)
                 return bad_option(&o, "-t wants seconds, 1 or more", seconds);
         o.colour = wants_colour(when);
+        o.width = terminal_width();
         if (optind >= argc) {
                 help(stderr);
                 return EXIT_USAGE;

@@ -9,14 +9,6 @@
 
 /* Two views of one document: what is published, and the evidence of the last detection. */
 
-static json_object *get(json_object *o, const char *name) {
-        json_object *v = NULL;
-
-        if (json_object_is_type(o, json_type_object))
-                json_object_object_get_ex(o, name, &v);
-        return v;
-}
-
 static const char *or_none(const char *s, const char *none) {
         return *s ? s : none;
 }

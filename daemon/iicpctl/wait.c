@@ -17,14 +17,6 @@
 #define LOOK_MS 200
 #define DRAIN_S 600 /* drain --wait: the longest drain time that can be configured */
 
-static json_object *get(json_object *o, const char *name) {
-        json_object *v = NULL;
-
-        if (json_object_is_type(o, json_type_object))
-                json_object_object_get_ex(o, name, &v);
-        return v;
-}
-
 /* doc is the status document, NULL = there is no daemon. */
 static bool is_ready(json_object *doc) {
         return strcmp(text_of(doc, "state"), "ready") == 0;

@@ -48,8 +48,13 @@ const struct ladder_route *routes_live(const struct routes *r);
 /* The pinhole of the live route; false: none. id 0: its protocol has none. */
 bool routes_pinhole(const struct routes *r, unsigned *ret_id, uint32_t *ret_lease_s);
 bool routes_looking(const struct routes *r);
+/* The i-th guidance code of the last detection, and the one sentence why there is no route; NULL: none. */
+const char *routes_guidance(const struct routes *r, unsigned i);
+const char *routes_why(const struct routes *r);
 /* "reachability" of the status, and the evidence of the last detection. [04 section 16] */
 void routes_json(const struct routes *r, struct iicp_buf *out);
+/* Proof, lease and the last caller from outside, each member with a comma before it. */
+void routes_summary_json(const struct routes *r, struct iicp_buf *out);
 void routes_metrics(const struct routes *r, struct iicp_buf *out);
 
 #endif

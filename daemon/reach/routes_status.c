@@ -84,6 +84,27 @@ void routes_json(const struct routes *r, struct iicp_buf *out) {
         iicp_buf_puts(out, "]}");
 }
 
+void routes_summary_json(const struct routes *r, struct iicp_buf *out) {
+        const struct kept_lease *k = r->mapping.held ? &r->mapping : &r->pinhole;
+        uint64_t left_ms = (uint64_t) k->lease.lease_s * 1000, age_ms = k->held ? routes_now(r) - k->granted_ms : 0;
+
+        iicp_buf_printf(out, ",\"verified\":\"%s\"", verified_word(r));
+        if (r->live.verified)
+                iicp_buf_printf(out, ",\"verified_by\":\"%s\",\"verified_age_s\":%llu",
+                                r->node->config->nat_probe_url ? "operator_probe" : "directory_probe", age_s(r, r->probed_ms));
+        if (k->held)
+                iicp_buf_printf(out, ",\"external_port\":%u,\"lease_left_s\":%llu", k->lease.external,
+                                (unsigned long long) (left_ms > age_ms ? (left_ms - age_ms) / 1000 : 0));
+}
+
+const char *routes_guidance(const struct routes *r, unsigned i) {
+        return i < r->n_guidance ? r->guidance[i] : NULL;
+}
+
+const char *routes_why(const struct routes *r) {
+        return r->live.tier == 4 ? r->why : NULL;
+}
+
 bool routes_pinhole(const struct routes *r, unsigned *ret_id, uint32_t *ret_lease_s) {
         const struct kept_lease *k = &r->pinhole;
 

@@ -20,6 +20,7 @@ include tests/unit/fetch.mk
 include tests/unit/trust.mk
 include tests/unit/observe.mk
 include tests/unit/mesh.mk
+include tests/unit/findings.mk
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS)

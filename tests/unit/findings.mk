@@ -1,0 +1,6 @@
+# what needs attention
+UNIT_TESTS += tests/unit/daemon/findings/test-findings
+tests_unit_daemon_findings_test_findings_SOURCES = tests/unit/daemon/findings/test-findings.c
+tests_unit_daemon_findings_test_findings_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_findings_test_findings_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_findings_test_findings_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
