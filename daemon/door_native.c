@@ -195,18 +195,10 @@ static enum iicp_close on_init(struct native_conn *c, struct iicp_str payload) {
 
 static enum iicp_close on_ping(struct native_conn *c, struct iicp_str payload) {
         _cleanup_(iicp_buf_free) struct iicp_buf out = {};
-        struct iicp_str echo;
-        enum iicp_close why = iicp_msg_ping_read(payload, c->wire.options, &echo);
+        enum iicp_close why = iicp_msg_pong_put(&out, payload, c->wire.options);
 
         if (why != IICP_CLOSE_NONE)
                 return why;
-        if (payload.n > 0) {
-                iicp_cbor_put_map(&out, echo.p != NULL);
-                if (echo.p) {
-                        iicp_cbor_put_uint(&out, 1);
-                        iicp_cbor_put_bstr(&out, echo);
-                }
-        }
         answer(c, IICP_FRAME_PONG, &out);
         idle_from_now(c);
         return IICP_CLOSE_NONE;

@@ -290,23 +290,29 @@ static void on_bytes(evutil_socket_t fd, short what, void *arg) {
 
 /* ---- accept ---- */
 
+unsigned listener_open_files(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return 1024;
+        if (limit.rlim_cur < limit.rlim_max) {
+                struct rlimit more = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+
+                if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+                        limit = more;
+        }
+        return (unsigned) MIN(limit.rlim_cur, (rlim_t) 65536);
+}
+
 /* The figures of the contract are those of a small node; with more descriptors there is more. Each
  * slot may need a connection to a backend, some descriptors are for files and the directory. */
 static void set_caps(struct listener *l) {
         const struct config *c = l->node->config;
-        struct rlimit limit;
-        unsigned files = 1024, other = 64 + 2 * c->max_concurrent;
+        unsigned files = listener_open_files(), other = 64 + 2 * c->max_concurrent;
 
         l->caps_of = c;
-        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-                if (limit.rlim_cur < limit.rlim_max) {
-                        struct rlimit more = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
-
-                        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-                                limit = more;
-                }
-                files = (unsigned) MIN(limit.rlim_cur, (rlim_t) 65536);
-        }
+        if (c->relay_operator) /* workers have a part of them */
+                other += c->relay_max_sessions ? MIN(c->relay_max_sessions, files / 4 * 3) : files / 2;
         l->max = c->max_connections;
         if (l->max == 0)
                 l->max = MAX(files > other ? files - other : 0, (unsigned) LISTENER_MIN_CONNECTIONS);
@@ -443,7 +449,7 @@ static int open_native(struct listener *l, char *why, size_t why_cap) {
                          c->native == NATIVE_OFF ? "listen.native=no" : "no certificate, and listen.native is not plaintext");
                 return 0;
         }
-        r = listener_open("native", "listen.native_port", c->listen_address, c->native_port, true, &l->native_passed,
+        r = listener_open("native", "listen.native_port", c->listen_address, c->native_port, true, 0, &l->native_passed,
                           &l->native_fd, why, why_cap);
         if (r < 0) {
                 l->native_fd = -1;
@@ -464,8 +470,8 @@ int listener_new(struct node *node, struct listener **ret, char *why, size_t why
                 return -ENOMEM;
         l->node = node;
         l->native_fd = -1;
-        r = listener_open(NULL, "listen.port", c->listen_address, c->listen_port, c->listen_port_strict, &l->passed,
-                          &l->fd, why, why_cap);
+        r = listener_open(NULL, "listen.port", c->listen_address, c->listen_port, c->listen_port_strict,
+                          c->relay_operator ? c->relay_port : 0, &l->passed, &l->fd, why, why_cap);
         if (r < 0) {
                 l->fd = -1;
                 listener_free(l);

@@ -58,11 +58,14 @@ bool listener_secure(const struct listener *l, int fd);
  * the door gets back with the next request. */
 void listener_idle(struct listener *l, int fd, uint64_t idle_ms, uint64_t consumed);
 
-/* Inside the listener: the socket alone (listener_bind.c). Takes the first free port. */
-int listener_bind(const char *address, unsigned port, bool strict, int *ret_fd, char *why, size_t why_cap);
+/* The socket alone (listener_bind.c). Takes the first free port of the candidates; skip: a later one that is
+ * not to be taken, 0 = none. */
+int listener_bind(const char *address, unsigned port, bool strict, unsigned skip, int *ret_fd, char *why, size_t why_cap);
 /* The socket that the service manager passed for this role (NULL: the task port), else one that is bound
  * now. A passed one that has another port is an error whose text names both. */
-int listener_open(const char *role, const char *key, const char *address, unsigned port, bool strict,
+int listener_open(const char *role, const char *key, const char *address, unsigned port, bool strict, unsigned skip,
                   bool *ret_passed, int *ret_fd, char *why, size_t why_cap);
+/* Descriptors that this process may have: the soft limit is raised to the hard one. At most 65536. */
+unsigned listener_open_files(void);
 
 #endif

@@ -40,11 +40,12 @@ static int bind_one(struct sockaddr_storage *addr, bool dual, unsigned port) {
         return ret;
 }
 
-static int bind_ports(struct sockaddr_storage *addr, bool dual, unsigned port, bool strict) {
+static int bind_ports(struct sockaddr_storage *addr, bool dual, unsigned port, bool strict,
+                      unsigned skip) {
         int first = 0;
 
         for (unsigned i = 0; i < (strict ? 1u : LISTENER_PORTS) && port + i <= 65535; i++) {
-                int fd = bind_one(addr, dual, port + i);
+                int fd = port + i == skip && i > 0 ? -EADDRINUSE : bind_one(addr, dual, port + i);
 
                 if (fd >= 0)
                         return fd;
@@ -56,7 +57,7 @@ static int bind_ports(struct sockaddr_storage *addr, bool dual, unsigned port, b
         return first;
 }
 
-int listener_bind(const char *address, unsigned port, bool strict, int *ret_fd, char *why, size_t why_cap) {
+int listener_bind(const char *address, unsigned port, bool strict, unsigned skip, int *ret_fd, char *why, size_t why_cap) {
         struct sockaddr_storage addr;
         bool any = !address;
         int fd;
@@ -68,10 +69,10 @@ int listener_bind(const char *address, unsigned port, bool strict, int *ret_fd, 
         /* "::" as configured serves both families just like the default. */
         bool dual = addr.ss_family == AF_INET6 &&
                     IN6_IS_ADDR_UNSPECIFIED(&((struct sockaddr_in6 *) &addr)->sin6_addr);
-        fd = bind_ports(&addr, dual, port, strict);
+        fd = bind_ports(&addr, dual, port, strict, skip);
         if (any && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL || fd == -EPROTONOSUPPORT)) {
                 peer_parse(IICP_STR("0.0.0.0"), &addr);
-                fd = bind_ports(&addr, false, port, strict);
+                fd = bind_ports(&addr, false, port, strict, skip);
         }
         if (fd < 0) {
                 snprintf(why, why_cap, "cannot listen on port %u%s: %s", port,
@@ -99,13 +100,13 @@ static int use_passed(int fd, const char *key, unsigned port, char *why, size_t 
         return 0;
 }
 
-int listener_open(const char *role, const char *key, const char *address, unsigned port, bool strict,
+int listener_open(const char *role, const char *key, const char *address, unsigned port, bool strict, unsigned skip,
                   bool *ret_passed, int *ret_fd, char *why, size_t why_cap) {
         int fd = systemd_passed_socket(role), r;
 
         *ret_passed = fd >= 0;
         if (fd < 0)
-                return listener_bind(address, port, strict, ret_fd, why, why_cap);
+                return listener_bind(address, port, strict, skip, ret_fd, why, why_cap);
         r = use_passed(fd, key, port, why, why_cap);
         if (r < 0)
                 return r;

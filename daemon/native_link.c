@@ -14,6 +14,21 @@ static uint64_t now_of(const struct native_link *l) {
         return clock_mono_ms(l->clock);
 }
 
+/* ---- what is held ---- */
+
+/* false: all links together hold too much, and this one is among those that do. */
+static bool within_budget(struct native_link *l, size_t held) {
+        if (!l->budget)
+                return true;
+        l->budget->used += held - l->counted;
+        l->counted = held;
+        return held <= NATIVE_BUDGET_FREE || l->budget->used <= l->budget->max;
+}
+
+static size_t held_by(const struct native_link *l) {
+        return iicp_frame_reader_held(&l->reader) + (l->fragments ? iicp_fragments_held(l->fragments) : 0);
+}
+
 /* ---- ends ---- */
 
 static void end(struct native_link *l) {
@@ -27,6 +42,7 @@ static void end(struct native_link *l) {
 void native_link_free(struct native_link *l) {
         l->state = LINK_ENDED;
         timer_clear(&l->timer);
+        within_budget(l, 0);
         iicp_frame_reader_free(&l->reader);
         l->fragments = iicp_fragments_free(l->fragments);
         if (l->bev)
@@ -222,9 +238,13 @@ static void take(struct native_link *l) {
                 if (r == 1) {
                         native_link_due(l, DUE_FRAME, 0);
                         why = on_frame(l, &frame);
+                        /* a message is not kept after it was delivered */
+                        iicp_frame_reader_drop(&l->reader);
                 }
                 if (l->state != LINK_OPEN)
                         return;
+                if (why == IICP_CLOSE_NONE && !within_budget(l, held_by(l)))
+                        why = IICP_CLOSE_REASSEMBLY_LIMIT;
                 if (why != IICP_CLOSE_NONE) {
                         fault(l, why, r == 1 ? frame.header.type : type_of(l));
                         return;

@@ -20,6 +20,13 @@
 #define NATIVE_GZIP_MIN 1024u          /* smaller payloads are sent as they are */
 #define NATIVE_PEER_FRAME_MIN 1024u    /* a peer that takes less gets no fragments */
 
+#define NATIVE_BUDGET_FREE 65536u      /* each link may hold so much, however full the budget is */
+
+/* Bytes of frames that are not complete, of all links that share it. */
+struct native_budget {
+        size_t used, max;
+};
+
 enum native_due { DUE_INIT, DUE_FRAME, DUE_FRAGMENT, DUE_IDLE, DUE_END, DUE_MAX_ };
 enum native_link_state { LINK_OPEN, LINK_CLOSING /* CLOSE is on its way */, LINK_LINGER, LINK_ENDED };
 
@@ -54,6 +61,8 @@ struct native_link {
         uint64_t fragment_ids;
         uint64_t due[DUE_MAX_];        /* 0 = not running */
         size_t dropped;
+        struct native_budget *budget;  /* or NULL; set after opening */
+        size_t counted;                /* of it */
         struct timer timer;
 };
 

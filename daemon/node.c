@@ -15,6 +15,7 @@
 #include "node_life.h"
 #include "notify.h"
 #include "policy.h"
+#include "relay/sessions.h"
 #include "rotation.h"
 #include "state_seal.h"
 #include "observe/events.h"
@@ -96,6 +97,12 @@ static int start_listener(struct node *n) {
                 else
                         log_err("start_failed", "cannot listen on port %u: %s", n->config->listen_port, strerror(-r));
                 return EXIT_LISTEN;
+        }
+        why[0] = '\0';
+        r = relay_new(n, &n->relay, why, sizeof why);
+        if (r < 0) {
+                log_err("start_failed", "no relay: %s", *why ? why : strerror(-r));
+                return r == -ENOMEM ? EXIT_INTERNAL : EXIT_LISTEN;
         }
         return 0;
 }
@@ -235,6 +242,8 @@ int node_start(struct node *n) {
         if ((r = start_control(n)))
                 return r;
         r = listener_accept(n->listener);
+        if (r == 0 && n->relay)
+                r = relay_start(n->relay);
         if (r < 0)
                 return start_failed(strerror(-r));
         n->phase = NODE_RUNNING;
@@ -273,6 +282,7 @@ void node_finish(struct node *n) {
         n->routes = routes_free(n->routes);
         n->directory = directory_free(n->directory);
         n->listener = listener_free(n->listener);
+        n->relay = relay_free(n->relay);
         n->http = door_http_free(n->http);
         n->native = door_native_free(n->native);
         n->tls = tls_port_free(n->tls);

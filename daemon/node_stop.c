@@ -9,6 +9,7 @@
 #include "notify.h"
 #include "observe/snapshot.h"
 #include "reach/routes.h"
+#include "relay/sessions.h"
 #include "util.h"
 
 #include <errno.h>
@@ -49,17 +50,23 @@ static unsigned running(const struct node *n) {
         return corridor_active(n->corridor) + corridor_waiting(n->corridor);
 }
 
+static unsigned relayed(const struct node *n) {
+        return n->relay ? relay_in_flight(n->relay) : 0;
+}
+
 /* All must have happened: the directory is told, routers have closed, no task is left. */
 static void stop_advance(struct node_life *life) {
         struct node *n = life->node;
 
-        if (life->flushing || !life->directory_told || !life->routes_closed || running(n) > 0)
+        if (life->flushing || !life->directory_told || !life->routes_closed || running(n) > 0 || relayed(n) > 0)
                 return;
         life->flushing = true;
         life->began_ms = clock_mono_ms(n->clock);
         timer_clear(&life->drain);
         listener_stop(n->listener);
         door_native_stop(n->native);
+        if (n->relay)
+                relay_stop(n->relay);
         timer_set_ms(&life->flush, 0);
 }
 
@@ -108,6 +115,8 @@ static void drain_over(void *arg) {
 
         life->aborted += running(n);
         corridor_abort_all(n->corridor);
+        if (n->relay && n->phase == NODE_STOPPING)
+                relay_stop(n->relay);
         on_idle(life);
 }
 
@@ -120,6 +129,8 @@ void node_stop(struct node *n, const char *why) {
                 life->aborted += running(n);
                 life->directory_told = life->routes_closed = true;
                 corridor_abort_all(n->corridor);
+                if (n->relay)
+                        relay_stop(n->relay);
                 routes_stop(n->routes, on_routes_closed, life); /* as far as the end of the process allows */
                 stop_advance(life);
                 return;
@@ -133,6 +144,8 @@ void node_stop(struct node *n, const char *why) {
         listener_hold(n->listener);
         snapshot_now(n->snapshot);
         corridor_drain(n->corridor, "stopping");
+        if (n->relay)
+                relay_drain(n->relay, on_idle, life);
         timer_set_ms(&life->drain, n->config->drain_ms);
         directory_stop(n->directory, on_directory_told, life);
         stop_advance(life);

@@ -305,6 +305,10 @@ bool tls_port_active(const struct tls_port *p) {
         return p && p->tls;
 }
 
+struct tls *tls_port_tls(const struct tls_port *p) {
+        return p ? p->tls : NULL;
+}
+
 void tls_port_reload(struct tls_port *p) {
         struct tls *next = NULL;
         char why[256] = "no memory";

@@ -16,6 +16,7 @@
 #define TLS_PUMP_END_MS 2000     /* for the rest, after the door has closed */
 
 struct node;
+struct tls;
 struct tls_port;
 struct iicp_buf;
 
@@ -31,6 +32,8 @@ int tls_port_new(struct node *node, struct tls_port **ret, char *why, size_t why
 struct tls_port *tls_port_free(struct tls_port *p);
 /* Is there a certificate? Then the port speaks nothing else. */
 bool tls_port_active(const struct tls_port *p);
+/* What it speaks, for a connection of another port; NULL without a certificate. */
+struct tls *tls_port_tls(const struct tls_port *p);
 /* After a reload: takes the new certificate, or keeps the old one and says why. */
 void tls_port_reload(struct tls_port *p);
 /* A connection whose first byte begins a handshake; the listener knows it as fd. -errno: fd is still

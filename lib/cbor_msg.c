@@ -231,6 +231,18 @@ enum iicp_close iicp_msg_ping_read(struct iicp_str payload, unsigned options, st
         return IICP_CLOSE_NONE;
 }
 
+enum iicp_close iicp_msg_pong_put(struct iicp_buf *out, struct iicp_str ping, unsigned options) {
+        struct iicp_str echo;
+        enum iicp_close c = iicp_msg_ping_read(ping, options, &echo);
+
+        if (c != IICP_CLOSE_NONE || ping.n == 0)
+                return c;
+        iicp_cbor_put_map(out, echo.p != NULL);
+        if (echo.p)
+                msg_put_bytes(out, 1, echo);
+        return IICP_CLOSE_NONE;
+}
+
 /* ---- the small ones ---- */
 
 static bool within_unit(const struct iicp_cbor *v) {

@@ -166,7 +166,7 @@ static void drop_blocks(struct iicp_frame_reader *r) {
         r->n_blocks = 0;
 }
 
-static void drop_joined(struct iicp_frame_reader *r) {
+void iicp_frame_reader_drop(struct iicp_frame_reader *r) {
         if (r->joined)
                 explicit_bzero(r->joined, r->n_joined);
         free(TAKE_PTR(r->joined));
@@ -175,7 +175,7 @@ static void drop_joined(struct iicp_frame_reader *r) {
 
 void iicp_frame_reader_free(struct iicp_frame_reader *r) {
         drop_blocks(r);
-        drop_joined(r);
+        iicp_frame_reader_drop(r);
         r->n_head = 0;
         r->got = 0;
 }
@@ -257,7 +257,7 @@ int iicp_frame_reader_feed(struct iicp_frame_reader *r, struct iicp_str bytes, s
         size_t all = bytes.n;
 
         *ret_used = 0;
-        drop_joined(r);
+        iicp_frame_reader_drop(r);
         if (r->n_head < IICP_FRAME_HEADER) {
                 enum iicp_close c;
 

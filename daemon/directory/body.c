@@ -4,6 +4,7 @@
 #include "internal.h"
 #include "vouch.h"
 #include "reach/routes.h"
+#include "relay/sessions.h"
 #include "../policy.h"
 #include "util.h"
 
@@ -222,6 +223,15 @@ static int add_route(json_object *body, struct node *n, const char *endpoint) {
         return add(body, "transport_metadata", TAKE_PTR(metadata));
 }
 
+/* No directory keeps the port, gossip does. [03 section 19.4] */
+static int add_relay(json_object *body, struct node *n) {
+        if (!relay_declared(n->relay))
+                return 0;
+        if (add(body, "relay_capable", json_object_new_boolean(true)) < 0)
+                return -ENOMEM;
+        return add_int(body, "relay_accept_port", relay_port(n->relay));
+}
+
 static int add_software(json_object *body, struct node *n) {
         if (add_text(body, "backend", backends_flavour(n->backends)) < 0 ||
             add_text(body, "sdk_language", "c") < 0 ||
@@ -255,7 +265,7 @@ static json_object *declaration(struct node *n, const char *endpoint, const char
                      n->config->region && *n->config->region ? n->config->region : "unknown") < 0 ||
             add_capabilities(o, n, models, n_models, omit, ret_carried) < 0 ||
             add_limits(o, n->config) < 0 || add_availability(o, n->config) < 0 || add_policy(o, n) < 0 ||
-            add_route(o, n, endpoint) < 0 ||
+            add_route(o, n, endpoint) < 0 || add_relay(o, n) < 0 ||
             add_software(o, n) < 0 || (!(omit & PART_CX) && add_cx_key(o, n) < 0))
                 return NULL;
         return TAKE_PTR(o);

@@ -174,30 +174,35 @@ static void fetch_key(struct directory_keys *k) {
 
 /* ---- verifying ---- */
 
-/* Perhaps the directory has a new key. */
-static void did_not_fit(struct directory_keys *k) {
-        uint64_t now = now_ms(k);
+void directory_keys_did_not_fit(struct directory_keys *k) {
+        uint64_t now = k ? now_ms(k) : 0;
 
-        if (k->pinned || (k->asked_for_signature_ms && now - k->asked_for_signature_ms < KEY_RETRY_MS))
+        if (!k || k->pinned || (k->asked_for_signature_ms && now - k->asked_for_signature_ms < KEY_RETRY_MS))
                 return;
         k->asked_for_signature_ms = now;
         fetch_key(k);
 }
 
+size_t directory_keys_current(const struct directory_keys *k, const uint8_t (**ret)[IICP_SIGN_KEY]) {
+        if (!k || !k->known)
+                return 0;
+        *ret = (const uint8_t (*)[IICP_SIGN_KEY]) k->keys;
+        return !k->pinned && now_ms(k) < k->before_until_ms ? KEYS : 1;
+}
+
 bool directory_keys_check(struct directory_keys *k, struct iicp_str token, struct iicp_str intent,
                           struct iicp_consumer_claims *ret, enum iicp_token_fault *ret_fault) {
-        size_t n = 1;
+        const uint8_t (*keys)[IICP_SIGN_KEY];
+        size_t n = directory_keys_current(k, &keys);
 
         *ret_fault = IICP_TOKEN_OK;
-        if (!k || !k->known)
+        if (n == 0)
                 return false;
-        if (!k->pinned && now_ms(k) < k->before_until_ms)
-                n = KEYS;
-        *ret_fault = iicp_consumer_token_check(token, (const uint8_t (*)[IICP_SIGN_KEY]) k->keys, n,
+        *ret_fault = iicp_consumer_token_check(token, keys, n,
                                                state_identity(k->node->state)->node_id, intent,
                                                clock_wall_s(k->node->clock), ret);
         if (*ret_fault == IICP_TOKEN_SIGNATURE)
-                did_not_fit(k);
+                directory_keys_did_not_fit(k);
         return *ret_fault == IICP_TOKEN_OK;
 }
 

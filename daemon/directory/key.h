@@ -29,6 +29,11 @@ void directory_keys_registered(struct directory_keys *k);
 bool directory_keys_check(struct directory_keys *k, struct iicp_str token, struct iicp_str intent,
                           struct iicp_consumer_claims *ret, enum iicp_token_fault *ret_fault);
 
+/* The keys that verify now, the current one first; 0: none is known. k may be NULL. Until the next event. */
+size_t directory_keys_current(const struct directory_keys *k, const uint8_t (**ret)[IICP_SIGN_KEY]);
+/* A signature fitted none of them: perhaps there is a new one. */
+void directory_keys_did_not_fit(struct directory_keys *k);
+
 /* {"fingerprint","fetched_at","pinned","previous"} or null. */
 void directory_keys_json(const struct directory_keys *k, struct iicp_buf *out);
 

@@ -32,16 +32,25 @@ struct relay;
 struct relay_session;
 struct relay_call;
 
-/* NULL when relay.operator is off: the callers of everything below have one. */
+/* Takes the accept port. *ret stays NULL when relay.operator is off: everything below wants one. -errno,
+ * why gets a text for the operator. */
 int relay_new(struct node *node, struct relay **ret, char *why, size_t why_cap);
 struct relay *relay_free(struct relay *r);
-/* Opens the accept port for good; before that nobody can bind there. */
-int relay_start(struct relay *r, char *why, size_t why_cap);
+/* From now on workers are taken. */
+int relay_start(struct relay *r);
+/* No new connections and binds from now on; idle runs once, from the loop, when no call is under way. */
+void relay_drain(struct relay *r, void (*idle)(void *arg), void *arg);
 /* Ends all sessions with a word; calls under way fail. */
 void relay_stop(struct relay *r);
-void relay_reload(struct relay *r);
-/* The port that workers dial, 0 before relay_start. */
+unsigned relay_in_flight(const struct relay *r);
+/* The port that workers dial; 0: none is open (no certificate, and no plaintext wanted). */
 uint16_t relay_port(const struct relay *r);
+
+/* Whoever keeps the route tells whether that port is reached from outside, too (a mapping of the task port
+ * alone does not do); true until told otherwise. [04 section 4] */
+void relay_port_reached(struct relay *r, bool reached);
+/* Is this node to be called a relay in registrations and gossip? r may be NULL. */
+bool relay_declared(const struct relay *r);
 
 /* First 8 hex digits of HMAC-SHA256 under a key of this process: all that a log may say of a source. */
 void relay_source_hash(const struct relay *r, const struct sockaddr *source, char out[RELAY_HASH]);
@@ -117,6 +126,18 @@ struct relay_session *relay_find(struct relay *r, struct iicp_str worker_id);
 
 /* ---- tasks ---- */
 
+/* One event of a streaming call, in order; slices until the function returns. */
+struct relay_event {
+        struct iicp_str event, status;   /* words of 03 section 9 */
+        uint64_t sequence;
+        bool is_final;                   /* the last one: done follows, with RELAY_DONE and no body */
+        struct iicp_str chunk;           /* JSON value, absent without */
+        struct iicp_str error_code, error_message; /* absent without */
+        int64_t tokens;                  /* -1 = not told */
+};
+/* false: cannot be taken now, relay_events_resume will bring it again. */
+typedef bool (*relay_event_fn)(void *arg, const struct relay_event *e);
+
 /* What is read of a task; slices of body. */
 struct relay_task {
         struct iicp_str body;        /* one JSON object, forwarded byte for byte */
@@ -125,6 +146,9 @@ struct relay_task {
         /* to be filled in by the caller, absent otherwise */
         struct iicp_str token;       /* X-IICP-Consumer-Token */
         struct iicp_str trace_id, parent_span; /* 16 and 8 bytes */
+        /* the consumer asked for the service-lifecycle profile, and this is how it gets events; NULL: a
+         * buffered call. Only to a session with relay_session_streams. */
+        relay_event_fn event;
 };
 /* -EBADMSG: no JSON; -EINVAL: no object. Encrypted members are not looked into. */
 int relay_task_read(struct iicp_str body, struct relay_task *ret);
@@ -150,18 +174,38 @@ typedef void (*relay_done_fn)(void *arg, enum relay_outcome o, struct iicp_buf *
 
 /* Submits the task. Its slices stay the caller's and must live until done was called or relay_cancel. done
  * is never called from inside of this. -ENOTCONN: not alive (404 E030); -EBUSY: in-flight cap of the
- * session, or its share of what may be held (429); -E2BIG: above relay.max_body; -ENOMEM. */
+ * session, or its share of what may be held (429); -E2BIG: above relay.max_body; -EIO: the transport could
+ * not take it (502, RELAY_UNDELIVERED); -ENOMEM. */
 int relay_forward(struct relay_session *s, const struct relay_task *t, relay_done_fn done, void *arg,
                   struct relay_call **ret);
 /* The consumer left: the late answer is dropped. done is not called. */
 void relay_cancel(struct relay_call *c);
 
+/* May a streaming call be sent there? */
+bool relay_session_streams(const struct relay_session *s);
+/* The reader of events has room again. May end the call. */
+void relay_events_resume(struct relay_call *c);
+
 /* For transports. */
 const char *relay_call_id(const struct relay_call *c);
 const struct relay_task *relay_call_task(const struct relay_call *c);
+/* Of a streaming call: what keys 2 and 24 say. false: it is a buffered one. */
+struct relay_call_keys {
+        struct iicp_str session_id, task_id;
+};
+bool relay_call_stream(const struct relay_call *c, struct relay_call_keys *ret);
+/* The oldest call of the session that was not marked as sent; marking one as unsent again puts it back
+ * to its place. */
+struct relay_call *relay_call_next(struct relay_session *s);
+void relay_call_sent(struct relay_call *c, bool sent);
+/* The transport found, later, that it cannot be done. */
+void relay_call_fail(struct relay_call *c, enum relay_outcome why);
 /* An answer of the worker; call ids that are not under way on this session are dropped. result absent: it
  * could not be decoded. */
 void relay_answer(struct relay_session *s, struct iicp_str call_id, struct iicp_str result);
+/* An event of the worker: is_final and sequence, event and status words, ids (call_id is key 3) stand in
+ * life. Unknown calls are dropped; what is out of order fails the call. -EBADMSG: it was out of order. */
+int relay_event(struct relay_session *s, const struct iicp_lifecycle_message *life, const struct relay_event *e);
 
 /* ---- looking ---- */
 

@@ -118,6 +118,9 @@ IICP_API void iicp_msg_close_put(struct iicp_buf *out, enum iicp_close c);
 /* PING, PONG: *ret absent when there is no echo. */
 IICP_API enum iicp_close iicp_msg_ping_read(struct iicp_str payload, unsigned options, struct iicp_str *ret);
 
+/* The PONG to the payload of a PING: the same again. */
+IICP_API enum iicp_close iicp_msg_pong_put(struct iicp_buf *out, struct iicp_str ping, unsigned options);
+
 struct iicp_msg_discover {
         struct iicp_str session_id;     /* shipped form */
         struct iicp_str intent, region;

@@ -121,6 +121,8 @@ struct iicp_frame {
  * 0: all used, more is needed; -EBADMSG: *ret_fault, the connection is to be ended. */
 IICP_API int iicp_frame_reader_feed(struct iicp_frame_reader *r, struct iicp_str bytes, size_t *ret_used,
                                     struct iicp_frame *ret, enum iicp_close *ret_fault);
+/* The last frame was looked at: its payload is wiped and freed before the next feed. */
+IICP_API void iicp_frame_reader_drop(struct iicp_frame_reader *r);
 /* Is a frame begun and not complete? */
 IICP_API bool iicp_frame_reader_inside(const struct iicp_frame_reader *r);
 /* Bytes of memory held. */

@@ -10,3 +10,16 @@ tests_unit_lib_test_bind_ticket_SOURCES = tests/unit/lib/test-bind_ticket.c
 tests_unit_lib_test_bind_ticket_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_lib_test_bind_ticket_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_lib_test_bind_ticket_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS)
+
+UNIT_TESTS += tests/unit/daemon/relay/test-merge
+tests_unit_daemon_relay_test_merge_SOURCES = tests/unit/daemon/relay/test-merge.c
+tests_unit_daemon_relay_test_merge_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_relay_test_merge_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_relay_test_merge_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
+
+UNIT_TESTS += tests/unit/daemon/relay/test-sessions
+tests_unit_daemon_relay_test_sessions_SOURCES = tests/unit/daemon/relay/test-sessions.c \
+	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h
+tests_unit_daemon_relay_test_sessions_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_relay_test_sessions_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_relay_test_sessions_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)

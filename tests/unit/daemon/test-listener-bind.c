@@ -26,13 +26,13 @@ static void IICPD_02_01_busy_port_moves_on_or_fails(void **state) {
         int first, next, never;
 
         (void) state;
-        assert_int_equal(listener_bind("127.0.0.1", 0, true, &first, why, sizeof why), 0);
+        assert_int_equal(listener_bind("127.0.0.1", 0, true, 0, &first, why, sizeof why), 0);
         unsigned port = port_of(first);
         if (port > 65000)
                 skip();
-        assert_int_equal(listener_bind("127.0.0.1", port, true, &never, why, sizeof why), -EADDRINUSE);
+        assert_int_equal(listener_bind("127.0.0.1", port, true, 0, &never, why, sizeof why), -EADDRINUSE);
         assert_non_null(strstr(why, "cannot listen on port"));
-        assert_int_equal(listener_bind("127.0.0.1", port, false, &next, why, sizeof why), 0);
+        assert_int_equal(listener_bind("127.0.0.1", port, false, 0, &next, why, sizeof why), 0);
         assert_in_range(port_of(next), port + 1, port + LISTENER_PORTS - 1);
         close(first);
         close(next);
@@ -53,7 +53,7 @@ static void IICPD_02_02_one_socket_serves_both_families(void **state) {
         int fd;
 
         (void) state;
-        assert_int_equal(listener_bind(NULL, 0, true, &fd, why, sizeof why), 0);
+        assert_int_equal(listener_bind(NULL, 0, true, 0, &fd, why, sizeof why), 0);
         assert_int_equal(dial(AF_INET, port_of(fd)), 0);
         struct sockaddr_storage a;
         socklen_t n = sizeof a;
@@ -61,10 +61,10 @@ static void IICPD_02_02_one_socket_serves_both_families(void **state) {
         if (a.ss_family == AF_INET6)
                 assert_int_equal(dial(AF_INET6, port_of(fd)), 0);
         close(fd);
-        assert_int_equal(listener_bind("127.0.0.1", 0, true, &fd, why, sizeof why), 0);
+        assert_int_equal(listener_bind("127.0.0.1", 0, true, 0, &fd, why, sizeof why), 0);
         assert_int_not_equal(dial(AF_INET6, port_of(fd)), 0);
         close(fd);
-        assert_int_equal(listener_bind("localhost", 0, true, &fd, why, sizeof why), -EINVAL);
+        assert_int_equal(listener_bind("localhost", 0, true, 0, &fd, why, sizeof why), -EINVAL);
 }
 
 /* The service manager's socket is taken for its port only. */
@@ -74,7 +74,7 @@ static void a_passed_socket_of_another_port_is_an_error(void **state) {
         char pid[24], both[64];
 
         (void) state;
-        assert_int_equal(listener_bind("127.0.0.1", 0, true, &made, why, sizeof why), 0);
+        assert_int_equal(listener_bind("127.0.0.1", 0, true, 0, &made, why, sizeof why), 0);
         unsigned port = port_of(made);
         dup2(made, 3);
         if (made != 3)
@@ -82,16 +82,16 @@ static void a_passed_socket_of_another_port_is_an_error(void **state) {
         snprintf(pid, sizeof pid, "%d", (int) getpid());
         setenv("LISTEN_PID", pid, 1);
         setenv("LISTEN_FDS", "1", 1);
-        assert_int_equal(listener_open(NULL, "listen.port", NULL, port == 1 ? 2 : port - 1, true, &passed, &fd, why, sizeof why),
+        assert_int_equal(listener_open(NULL, "listen.port", NULL, port == 1 ? 2 : port - 1, true, 0, &passed, &fd, why, sizeof why),
                          -EADDRNOTAVAIL);
         snprintf(both, sizeof both, "port %u, but listen.port is %u:", port, port - 1);
         assert_non_null(strstr(why, both));
-        assert_int_equal(listener_open(NULL, "listen.port", NULL, port, true, &passed, &fd, why, sizeof why), 0);
+        assert_int_equal(listener_open(NULL, "listen.port", NULL, port, true, 0, &passed, &fd, why, sizeof why), 0);
         assert_true(passed);
         assert_int_equal(fd, 3);
-        assert_int_equal(listener_open(NULL, "listen.port", NULL, 0, true, &passed, &fd, why, sizeof why), 0);
+        assert_int_equal(listener_open(NULL, "listen.port", NULL, 0, true, 0, &passed, &fd, why, sizeof why), 0);
         assert_int_equal(fd, 3); /* port 0 takes any */
-        assert_int_equal(listener_open("native", "listen.native_port", "127.0.0.1", 0, true, &passed, &fd, why, sizeof why), 0);
+        assert_int_equal(listener_open("native", "listen.native_port", "127.0.0.1", 0, true, 0, &passed, &fd, why, sizeof why), 0);
         assert_false(passed); /* no such role among them: bound by itself */
         assert_int_not_equal(fd, 3);
         close(fd);

@@ -13,6 +13,7 @@
 #include "world.h"
 
 #include "reach/routes.h"
+#include "relay/sessions.h"
 
 #include "policy.h"
 
@@ -379,6 +380,16 @@ void metrics_heartbeat_failure(struct metrics *m, const char *reason) {
 bool tls_port_active(const struct tls_port *p) {
         (void) p;
         return world->tls;
+}
+
+bool relay_declared(const struct relay *r) {
+        (void) r;
+        return world->relay_port != 0;
+}
+
+uint16_t relay_port(const struct relay *r) {
+        (void) r;
+        return world->relay_port;
 }
 
 uint16_t listener_port(const struct listener *l) {

@@ -42,6 +42,7 @@ struct world {
         const char *entry;      /* body of GET /v1/node/{id}; NULL = 404 */
         int restart_status;     /* of node_restart, 0 = not called */
         bool backends_gone, tls;
+        uint16_t relay_port;       /* 0: no relay */
         char next_endpoint[256];   /* of node_endpoint_dead, "" = there is no other */
         char dead_endpoint[256];
         char rotated[STATE_TOKEN_MAX + 1];
