@@ -137,6 +137,7 @@ struct config {
         int log_level, log_format; /* enum log_level, enum log_format */
         bool log_tasks;
         char *control_socket, *control_group;
+        bool control_status_socket;
         /* consumer: read by iicp */
         char *consumer_region;
         uint64_t consumer_timeout_ms; /* 0 = default of the program */

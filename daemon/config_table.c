@@ -373,6 +373,8 @@ const struct config_key config_keys[] = {
         {"control", "group", KIND_TEXT, AT(control_group), .max = 32, .check = text_group,
          .initial_text = "iicp if it exists (mode 0660), else none (0600)", .live = LIVE_NO, .type = "group",
          .help = "Group that may use the control socket."},
+        {"control", "status_socket", KIND_BOOL, AT(control_status_socket), .initial = "no", .live = LIVE_NO,
+         .help = "A second socket, status.sock, for all users: reading only, without addresses."},
         /* consumer */
         {"consumer", "region", KIND_TEXT, AT(consumer_region), .max = 64, .check = text_region, .initial_text = "none",
          ENV("IICP_REGION"), .consumer = true, .live = LIVE_YES, .type = "text", .help = "Wish, sent to the directory."},
@@ -403,7 +405,6 @@ const char *const config_not_built[] = {
         "nat.tunnel_lock_file", "nat.tunnel_cooldown_file", "relay.worker", "relay.worker_plaintext",
         "relay.any_audience",
         "mesh.enabled", "operator.profile", "operator.approve_mapping", "operator.approve_tunnel", "network.proxy_password",
-        "control.status_socket",
         "consumer.overall_timeout", "consumer.discovery", "consumer.strategy", "consumer.epsilon", "consumer.top_k",
         "consumer.tau", "consumer.profile", "consumer.regions", "consumer.require_encryption",
         "consumer.allow_remote_executor", "consumer.require_manifest", "consumer.require_no_retention",

@@ -39,12 +39,14 @@ static struct {
         uint64_t second;  /* the cap counts in this second */
         unsigned lines;   /* written in it */
         uint64_t dropped; /* not yet said */
-        /* The watcher: set and called by one thread; the others look at `watching` alone. */
-        atomic_bool watching;
+        /* The watchers: set and called by one thread; the others look at `watching` alone. */
+        atomic_uint watching; /* a bit for each */
         pthread_t watch_thread;
-        bool (*watch_wants)(const char *event);
-        log_watch_fn watch;
-        void *watch_arg;
+        struct {
+                bool (*wants)(const char *event);
+                log_watch_fn fn;
+                void *arg;
+        } watchers[LOG_WATCH_MAX_];
 } log_state = {
         .level = LOG_L_INFO,
         .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -116,18 +118,33 @@ uint64_t log_suppressed_total(void) {
         return atomic_load(&log_state.dropped_total);
 }
 
-void log_watch(bool (*wants)(const char *event), log_watch_fn fn, void *arg) {
-        atomic_store(&log_state.watching, false);
+void log_watch(enum log_watcher who, bool (*wants)(const char *event), log_watch_fn fn, void *arg) {
+        atomic_fetch_and(&log_state.watching, ~(1u << who));
         log_state.watch_thread = pthread_self();
-        log_state.watch_wants = wants;
-        log_state.watch = fn;
-        log_state.watch_arg = arg;
-        atomic_store(&log_state.watching, fn != NULL);
+        log_state.watchers[who].wants = wants;
+        log_state.watchers[who].fn = fn;
+        log_state.watchers[who].arg = arg;
+        if (fn)
+                atomic_fetch_or(&log_state.watching, 1u << who);
 }
 
-static bool watched(const char *event) {
-        return atomic_load(&log_state.watching) && pthread_equal(log_state.watch_thread, pthread_self()) &&
-               log_state.watch_wants(event);
+/* A bit for each watcher that wants this event. */
+static unsigned watched(const char *event) {
+        unsigned on = atomic_load(&log_state.watching), wanted = 0;
+
+        if (on == 0 || !pthread_equal(log_state.watch_thread, pthread_self()))
+                return 0;
+        for (unsigned i = 0; i < LOG_WATCH_MAX_; i++)
+                if ((on & (1u << i)) && (!log_state.watchers[i].wants || log_state.watchers[i].wants(event)))
+                        wanted |= 1u << i;
+        return wanted;
+}
+
+static void tell_watchers(unsigned wanted, enum log_level level, const char *event, const struct log_fields *fields,
+                          const char *message) {
+        for (unsigned i = 0; i < LOG_WATCH_MAX_; i++)
+                if (wanted & (1u << i))
+                        log_state.watchers[i].fn(log_state.watchers[i].arg, level, event, fields, message);
 }
 
 /* ---- one line, ready to be written: names in the journal's spelling ---- */
@@ -386,18 +403,18 @@ void log_event(enum log_level level, const char *event, const struct log_fields 
         struct line l = {.level = level, .event = event};
         char raw[1024];
         const char *subject;
-        bool written = (int) level <= atomic_load(&log_state.level), watch = watched(event);
+        bool written = (int) level <= atomic_load(&log_state.level);
+        unsigned wanted = watched(event);
         va_list ap;
 
-        if (!written && !watch)
+        if (!written && !wanted)
                 return;
         va_start(ap, fmt);
         vsnprintf(raw, sizeof raw, fmt, ap);
         va_end(ap);
         /* Whatever came in by %s: the line stays one line. */
         log_text_cut(iicp_str(raw), l.message, sizeof l.message, LOG_MESSAGE_MAX);
-        if (watch)
-                log_state.watch(log_state.watch_arg, event, fields, l.message);
+        tell_watchers(wanted, level, event, fields, l.message);
         if (!written)
                 return;
         if (fields)

@@ -36,11 +36,13 @@ struct clock;
 void log_set_clock(const struct clock *c);
 
 struct log_fields;
-/* Sees the events that `wants` names, whatever the level and before anything is suppressed; message
- * is escaped and cut. One watcher, of the loop's thread; events of other threads pass it by. NULL
- * ends it. */
-typedef void (*log_watch_fn)(void *arg, const char *event, const struct log_fields *f, const char *message);
-void log_watch(bool (*wants)(const char *event), log_watch_fn fn, void *arg);
+/* Sees the events that `wants` names (NULL: all), whatever the level and before anything is
+ * suppressed; message is escaped and cut. All watchers are of the loop's thread; events of other
+ * threads pass them by. NULL as fn ends it. */
+enum log_watcher { LOG_WATCH_FILE, LOG_WATCH_FEED, LOG_WATCH_MAX_ };
+typedef void (*log_watch_fn)(void *arg, enum log_level level, const char *event, const struct log_fields *f,
+                             const char *message);
+void log_watch(enum log_watcher who, bool (*wants)(const char *event), log_watch_fn fn, void *arg);
 
 /* Fields that go beside the message. NULL / 0 are left out. */
 struct log_fields {

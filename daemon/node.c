@@ -20,6 +20,7 @@
 #include "state_seal.h"
 #include "observe/events.h"
 #include "observe/ops.h"
+#include "observe/feed.h"
 #include "observe/snapshot.h"
 #include "observe/spans.h"
 #include "tls_port.h"
@@ -234,7 +235,8 @@ int node_start(struct node *n) {
         if (make_policy(n->config, &n->policy) < 0)
                 return EXIT_CONFIG_;
         n->metrics = metrics_new();
-        if (!n->metrics)
+        n->feed = feed_new(n);
+        if (!n->metrics || !n->feed)
                 return start_failed("no memory");
         if ((r = start_state(n)) || (r = start_listener(n)) || (r = start_rooms(n)))
                 return r;
@@ -274,6 +276,7 @@ void node_finish(struct node *n) {
         n->events = events_free(n->events);
         n->notify = notify_free(n->notify);
         n->control = control_free(n->control);
+        n->feed = feed_free(n->feed);
         n->rotation = rotation_free(n->rotation);
         n->credits = credits_free(n->credits);
         n->awards = awards_free(n->awards);

@@ -32,6 +32,7 @@ struct events;
 struct spans;
 struct ops;
 struct findings;
+struct feed;
 
 /* Exit statuses of iicpd. [operator design 3.4] */
 enum {
@@ -73,6 +74,7 @@ struct node {
         struct snapshot *snapshot;
         struct events *events;        /* NULL = log.events_dir is not set */
         struct spans *spans;
+        struct feed *feed;            /* what has happened lately; NULL in some tests */
         struct ops *ops;              /* NULL = metrics.listen is not set */
         enum node_phase phase;
         uint64_t started_ms;          /* clock_mono_ms */

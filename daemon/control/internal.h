@@ -5,14 +5,21 @@
 /* One request on the control socket, for the files that answer it. */
 
 #include <iicp/buf.h>
+#include <stdbool.h>
 
 struct node;
+struct MHD_Response;
 struct call;
 
 struct node *call_node(const struct call *call);
 struct iicp_str call_body(const struct call *call);
 /* A value of the query, NULL = absent; borrowed. */
 const char *call_argument(const struct call *call, const char *name);
+/* A header, NULL = absent; borrowed. What stood at the `*` of the resource's path. */
+const char *call_header(const struct call *call, const char *name);
+const char *call_item(const struct call *call);
+/* It came by status.sock: no addresses; hide_addresses looks after answers that are texts. */
+bool call_is_open(const struct call *call);
 /* Who asks, for the log: "alice (uid 1000)". */
 void call_who(const struct call *call, char *name, size_t cap);
 /* One audit line. */
@@ -22,6 +29,30 @@ unsigned call_fault(struct iicp_buf *out, unsigned status, const char *code, con
 /* The answer comes later, by call_resume: the function returns 0. */
 void call_suspend(struct call *call);
 void call_resume(struct call *call, unsigned status, struct iicp_buf *out);
+/* The answer is this response, which goes over; the function returns 0. */
+void call_stream(struct call *call, struct MHD_Response *response);
+
+/* views.c */
+unsigned get_status(struct call *call, struct iicp_buf *out);
+unsigned get_health(struct call *call, struct iicp_buf *out);
+unsigned get_findings(struct call *call, struct iicp_buf *out);
+unsigned get_tasks(struct call *call, struct iicp_buf *out);
+unsigned get_backends(struct call *call, struct iicp_buf *out);
+unsigned get_backend(struct call *call, struct iicp_buf *out);
+unsigned get_models(struct call *call, struct iicp_buf *out);
+unsigned get_config(struct call *call, struct iicp_buf *out);
+unsigned get_config_key(struct call *call, struct iicp_buf *out);
+unsigned get_metrics(struct call *call, struct iicp_buf *out);
+unsigned get_version(struct call *call, struct iicp_buf *out);
+/* changes.c */
+unsigned post_drain(struct call *call, struct iicp_buf *out);
+unsigned post_undrain(struct call *call, struct iicp_buf *out);
+unsigned post_reload(struct call *call, struct iicp_buf *out);
+unsigned post_rotate_key(struct call *call, struct iicp_buf *out);
+/* stream.c */
+unsigned get_events(struct call *call, struct iicp_buf *out);
+/* resources.c */
+unsigned get_index(struct call *call, struct iicp_buf *out);
 
 /* membership.c: our place in the directory. All wait for the outcome. */
 unsigned post_reregister(struct call *call, struct iicp_buf *out);

@@ -125,9 +125,11 @@ static void write_start(struct events *e) {
                 iicp_buf_free(&e->writing);
 }
 
-static void on_event(void *arg, const char *event, const struct log_fields *f, const char *message) {
+static void on_event(void *arg, enum log_level level, const char *event, const struct log_fields *f,
+                     const char *message) {
         struct events *e = arg;
 
+        (void) level;
         if (e->n_waiting >= EVENTS_WAITING_MAX)
                 return;
         events_print(clock_wall_s(e->node->clock), event, state_identity(e->node->state)->node_id, message,
@@ -154,7 +156,7 @@ int events_new(struct node *node, struct events **ret, char *why, size_t why_cap
                 r = -errno;
                 goto fail;
         }
-        log_watch(events_canonical, on_event, e);
+        log_watch(LOG_WATCH_FILE, events_canonical, on_event, e);
         *ret = e;
         return 0;
 fail:
@@ -166,7 +168,7 @@ fail:
 struct events *events_free(struct events *e) {
         if (!e)
                 return NULL;
-        log_watch(NULL, NULL, NULL);
+        log_watch(LOG_WATCH_FILE, NULL, NULL, NULL);
         /* The helper thread has settled; what came since is written here. */
         if (!e->busy && e->n_waiting > 0)
                 events_append(e->dir_fd, iicp_buf_str(&e->waiting), EVENTS_ROTATE);

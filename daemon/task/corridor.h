@@ -181,6 +181,8 @@ void answer_build(struct task *t, const struct backend_answer *from, struct iicp
 void answer_metrics(const struct task *t, const struct backend_answer *from, int64_t tokens, struct iicp_buf *out);
 
 /* task.c: the only way out of the corridor. */
+/* For those who watch: a step of this task, and how it ended. */
+void task_step(const struct task *t, const char *step, int status);
 void task_finish(struct task *t, struct task_answer *answer);
 void task_refuse(struct task *t, const struct iicp_refusal *refusal);
 void task_release(struct task *t, bool answered_successfully);

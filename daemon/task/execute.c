@@ -315,6 +315,7 @@ bool task_execute(struct task *t) {
                 return answer_refused(t, IICP_REFUSE_INTERNAL);
         timer_init(&t->budget, t->corridor->node->loop, budget_over, t);
         timer_set_ms(&t->budget, t->deadline_ms - now_ms);
+        task_step(t, "task_started", 0);
         corridor_changed(t->corridor);
         return true;
 }

@@ -3,6 +3,7 @@
 #include "directory/award.h"
 
 #include "log.h"
+#include "observe/feed.h"
 #include "observe/spans.h"
 #include "util.h"
 
@@ -113,6 +114,16 @@ static void leave_spans(const struct task *t, bool ok) {
                 spans_task(spans, &ended);
 }
 
+void task_step(const struct task *t, const char *step, int status) {
+        struct feed_task told = {
+                .step = step, .door = t->door, .backend = t->backend ? backend_name(t->backend) : NULL,
+                .task_id = t->env.task_id, .model = t->model, .status = status,
+                .took_ms = status || t->executing_ms ? task_now_ms(t) - t->received_ms : 0,
+        };
+
+        feed_task(t->corridor->node->feed, &told);
+}
+
 void task_finish(struct task *t, struct task_answer *answer) {
         struct corridor *c = t->corridor;
         task_answer_fn fn = t->answer;
@@ -120,6 +131,8 @@ void task_finish(struct task *t, struct task_answer *answer) {
         bool held = t->has_slot || t->step == TASK_WAITING;
 
         leave_spans(t, answer->status == 200);
+        if (t->executing_ms)
+                task_step(t, "task_ended", answer->status);
         task_release(t, answer->status == 200);
         memcpy(answer->trace_id, t->trace_id, sizeof(answer->trace_id));
         task_free(t);
@@ -205,6 +218,8 @@ void task_abort(struct task *t) {
                 metrics_task(c->node->metrics, t->env.intent, t->env.qos, OUTCOME_ABORTED,
                              task_now_ms(t) - t->received_ms, -1);
         leave_spans(t, false);
+        if (t->executing_ms)
+                task_step(t, "task_ended", 0);
         task_release(t, false);
         task_free(t);
         if (held)

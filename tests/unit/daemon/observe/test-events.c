@@ -84,9 +84,10 @@ struct heard {
         char event[32], message[64];
 };
 
-static void hear(void *arg, const char *event, const struct log_fields *f, const char *message) {
+static void hear(void *arg, enum log_level level, const char *event, const struct log_fields *f, const char *message) {
         struct heard *h = arg;
 
+        (void) level;
         (void) f;
         h->n++;
         snprintf(h->event, sizeof h->event, "%s", event);
@@ -99,14 +100,14 @@ static void IICPD_02_92_level_and_suppression_do_not_matter(void **state) {
 
         (void) state;
         log_setup(LOG_F_TEXT, LOG_L_ERR);
-        log_watch(events_canonical, hear, &h);
+        log_watch(LOG_WATCH_FILE, events_canonical, hear, &h);
         for (int i = 0; i < 100; i++)
                 log_debug("heartbeat_ok", "beat %d", i);
         log_debug("task_done", "not for the file");
         assert_int_equal(h.n, 100);
         assert_string_equal(h.event, "heartbeat_ok");
         assert_string_equal(h.message, "beat 99");
-        log_watch(NULL, NULL, NULL);
+        log_watch(LOG_WATCH_FILE, NULL, NULL, NULL);
         log_debug("heartbeat_ok", "nobody listens");
         assert_int_equal(h.n, 100);
 }
