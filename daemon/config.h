@@ -125,6 +125,8 @@ struct config {
         int relay_tickets;           /* enum config_tickets */
         char *relay_ticket_key;      /* 64 hex digits, NULL = the directory's */
         uint64_t relay_max_body;
+        /* mesh */
+        bool mesh_enabled;
         /* recovery */
         unsigned recovery_grace, recovery_every; /* checks; heartbeats */
         int recovery_supervised;  /* enum config_supervised */

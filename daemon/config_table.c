@@ -58,7 +58,7 @@ const struct config_section config_sections[] = {
         {"control", "the control socket", false, true},
         {"consumer", "iicp and libiicp", true, true},
         {"relay", "reached through one, being one", false, true},
-        {"mesh", "", false, false},
+        {"mesh", "nodes that tell each other who is there", false, true},
         {"recovery", "when route or directory is lost", false, true},
         {"gateway", "", true, false},
 };
@@ -331,6 +331,9 @@ const struct config_key config_keys[] = {
          .live = LIVE_YES, .help = "Tasks of one worker at once."},
         {"relay", "max_body", KIND_SIZE, AT(relay_max_body), .min = 1 << 20, .max = 16777204, .initial = "1MiB",
          .live = LIVE_YES, .help = "A relayed task, or its result."},
+        /* mesh */
+        {"mesh", "enabled", KIND_BOOL, AT(mesh_enabled), .initial = "no", .live = LIVE_NO,
+         .help = "Tell other nodes which nodes are there, and ask them; signed. Tasks never use it."},
         /* recovery */
         {"recovery", "grace", KIND_NUMBER, AT(recovery_grace), .min = 1, .max = 100, .initial = "3",
          ENV("IICP_RECOVERY_GRACE_CHECKS"), .environment_forgiven = true, .live = LIVE_YES,
@@ -404,7 +407,7 @@ const char *const config_not_built[] = {
         "nat.tunnel_spacing", "nat.tunnel_lease", "nat.tunnel_jitter", "nat.tunnel_cooldown", "nat.tunnel_create_file",
         "nat.tunnel_lock_file", "nat.tunnel_cooldown_file", "relay.worker", "relay.worker_plaintext",
         "relay.any_audience",
-        "mesh.enabled", "operator.profile", "operator.approve_mapping", "operator.approve_tunnel", "network.proxy_password",
+        "operator.profile", "operator.approve_mapping", "operator.approve_tunnel", "network.proxy_password",
         "consumer.overall_timeout", "consumer.discovery", "consumer.strategy", "consumer.epsilon", "consumer.top_k",
         "consumer.tau", "consumer.profile", "consumer.regions", "consumer.require_encryption",
         "consumer.allow_remote_executor", "consumer.require_manifest", "consumer.require_no_retention",

@@ -147,6 +147,8 @@ void http_field(struct http_fields *f, struct iicp_str name, struct iicp_str val
         case 'x':
                 if (is(name, "x-iicp-consumer-token"))
                         first(&f->consumer_token, value);
+                else if (is(name, "x-iicp-signature"))
+                        first(&f->signature, value);
                 else if (is(name, "x-iicp-trace-id"))
                         first(&f->trace_id, value);
                 else if (is(name, "x-iicp-require-e2e"))

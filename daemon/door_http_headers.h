@@ -25,6 +25,7 @@ enum http_resource {
         HTTP_RELAY_TASK,     /* POST /v1/relay-for/{id}/v1/task */
         HTTP_RELAY_HEALTH,   /* GET, HEAD /v1/relay-for/{id}/iicp/health */
         HTTP_RELAY_FORWARD,  /* POST /v1/relay */
+        HTTP_PEERS,          /* POST /v1/peers: of another node, with the mesh on */
         HTTP_RESOURCES_,
 };
 
@@ -65,6 +66,7 @@ bool http_host_is_local(struct iicp_str host);
 /* What the header fields say; filled by http_field, one call a field in the order of arrival. */
 struct http_fields {
         unsigned n;
+        struct iicp_str signature; /* X-IICP-Signature */
         struct iicp_str host, origin, authorization, consumer_token, content_type, traceparent,
                 tracestate, trace_id, forwarded_for, accept, last_event_id;
         bool require_e2e;

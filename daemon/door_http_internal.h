@@ -46,6 +46,7 @@ struct http_request {
         char *body;
         size_t n, cap;
         struct task *task;
+        struct mesh_exchange *exchange; /* of the mesh, while the directory is asked about its sender */
         bool answered;
         struct task_answer answer;
 };
@@ -125,6 +126,9 @@ enum MHD_Result http_send_raw(struct http_conn *c, enum iicp_refusal_id id);
 /* door_http_lifecycle.c: resources of 02 section 11 but the submit, which is a task */
 enum MHD_Result http_lifecycle_get(struct http_conn *c);
 enum MHD_Result http_lifecycle_post(struct http_conn *c);
+
+/* door_http_peers.c: POST /v1/peers */
+enum MHD_Result http_peers_post(struct http_conn *c);
 
 /* door_http_stream.c: events as they come. The connection leaves the library: http_stream_answer returns
  * MHD_NO, and the end of the library's connection starts the stream on a duplicate of its descriptor. */

@@ -2,6 +2,7 @@
 #include "door_http_internal.h"
 
 #include "listener.h"
+#include "mesh/mesh.h"
 #include "node.h"
 #include "peer.h"
 #include "util.h"
@@ -115,6 +116,8 @@ static enum MHD_Result on_post(struct http_conn *c) {
 }
 
 static bool offered(const struct node *node, enum http_resource resource) {
+        if (resource == HTTP_PEERS)
+                return node->config->mesh_enabled;
         if (resource == HTTP_METRICS)
                 return node->config->metrics_enabled && !node->config->metrics_listen;
         return resource != HTTP_UNKNOWN && !http_is_relay(resource) &&
@@ -241,6 +244,7 @@ void http_request_abort(struct http_conn *c) {
 
         if (t)
                 task_abort(t);
+        mesh_cancel(TAKE_PTR(c->req.exchange));
         http_resume(c);
 }
 
@@ -273,6 +277,8 @@ static enum MHD_Result on_complete(struct http_conn *c) {
         http_queue_move(c, NULL, 0);
         if (r->target.resource == HTTP_CANCEL || r->target.resource == HTTP_CONTROL)
                 return http_lifecycle_post(c);
+        if (r->target.resource == HTTP_PEERS)
+                return http_peers_post(c);
         q.body = r->body ? TAKE_PTR(r->body) : calloc(1, 1);
         if (!q.body)
                 return MHD_NO;
@@ -331,6 +337,7 @@ void http_on_completed(void *cls, struct MHD_Connection *mhd, void **request,
         struct task *t = TAKE_PTR(r->task);
         if (t)
                 task_abort(t);
+        mesh_cancel(TAKE_PTR(r->exchange));
         if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
                 /* Framing of chunks is not told, so what has come is taken as it is. */
                 c->consumed += r->head_n + r->n;

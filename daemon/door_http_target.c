@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "door_http_headers.h"
 
+#include <iicp/gossip.h>
 #include <iicp/relay_msg.h>
 #include <strings.h>
 
@@ -35,6 +36,7 @@ static const struct {
         [HTTP_RELAY_TASK] = {WORKERS "{id}/v1/task", WRITE, false, HTTP_BODY_RELAYED},
         [HTTP_RELAY_HEALTH] = {WORKERS "{id}/iicp/health", READ, false, 0},
         [HTTP_RELAY_FORWARD] = {"/v1/relay", WRITE, false, HTTP_BODY_RELAYED},
+        [HTTP_PEERS] = {"/v1/peers", WRITE, false, IICP_GOSSIP_BODY_MAX},
 };
 
 const char *http_allow(enum http_resource r) {

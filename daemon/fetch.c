@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch_internal.h"
 
+#include <iicp/endpoint.h>
 #include <stdlib.h>
 
 struct fetch_pool {
@@ -53,7 +54,11 @@ void fetch_pool_curl_only(struct fetch_pool *p) {
 
 struct fetch *fetch_start(struct fetch_pool *p, const struct fetch_request *r, fetch_done_fn done, void *arg) {
         struct plain_target target;
+        struct iicp_url url;
 
+        if (r->public_only && (iicp_url_parse(iicp_str(r->url), &url) < 0 ||
+                               iicp_endpoint_host_allowed(&url, IICP_ENDPOINT_DIAL) < 0))
+                return NULL;
         if (!p->curl_only && fetch_plain_takes(r, &target))
                 return fetch_plain_start(p->plain, &target, r, done, arg);
         if (!p->curl && !(p->curl = fetch_curl_new(p->loop, p->max_idle)))

@@ -39,6 +39,7 @@ struct fetch_request {
         const char *ca_file;         /* NULL = system store */
         const char *proxy;           /* NULL = none */
         int tls_min;                 /* 12 or 13; 0 = 13 */
+        bool public_only;            /* an address of a stranger: no private one, by name or literal [05 13.2] */
         bool once;                   /* on a new connection: nothing may send it a second time */
         /* Streams: called for each piece of a 2xx body instead of collecting it; false aborts
          * (FETCH_PROTOCOL). May be NULL. It may cancel this fetch. */

@@ -5,6 +5,7 @@
 #include "build-config.h"
 #include "util.h"
 
+#include <iicp/endpoint.h>
 #include <errno.h>
 #include <stdio.h>
 #include <strings.h>
@@ -29,7 +30,7 @@ struct transfer {
         int status;
         char content_type[HEADER_VALUE_MAX], retry_after[HEADER_VALUE_MAX], server[HEADER_VALUE_MAX],
                 powered_by[HEADER_VALUE_MAX], location[LOCATION_MAX], date[HEADER_VALUE_MAX];
-        bool any_byte, added, cancelled, fresh;
+        bool any_byte, added, cancelled, fresh, public_only;
 };
 
 struct curl_pool {
@@ -116,6 +117,18 @@ static void headers_forget(struct transfer *f) {
         f->powered_by[0] = f->location[0] = f->date[0] = 0;
 }
 
+/* What a name leads to is known here only. One private address refuses the name as a whole. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a) {
+        struct transfer *f = arg;
+
+        (void) purpose;
+        if (f->public_only && iicp_endpoint_addr_allowed(&a->addr, IICP_ENDPOINT_DIAL) < 0)
+                f->error = FETCH_UNREACHABLE;
+        if (f->public_only && f->error != FETCH_OK)
+                return CURL_SOCKET_BAD;
+        return socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
+}
+
 static void header_named(struct transfer *f, const char *p, size_t n) {
         const struct {
                 const char *name;
@@ -176,6 +189,8 @@ static bool easy_setup(struct transfer *f) {
                c->easy_setopt(e, CURLOPT_WRITEDATA, f) == CURLE_OK &&
                c->easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
                c->easy_setopt(e, CURLOPT_HEADERDATA, f) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
+               c->easy_setopt(e, CURLOPT_OPENSOCKETDATA, f) == CURLE_OK &&
                c->easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
                c->easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
                c->easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1) == CURLE_OK &&
@@ -562,6 +577,7 @@ struct fetch *fetch_curl_start(struct curl_pool *p, const struct fetch_request *
         f->error = FETCH_OK;
         f->status = 0;
         f->any_byte = f->added = f->cancelled = f->fresh = false;
+        f->public_only = r->public_only;
         headers_forget(f);
         list_put(&p->running, f);
         if (!request_set(f, r)) {

@@ -5,6 +5,7 @@
 #include "door_native.h"
 #include "tls_port.h"
 #include "listener.h"
+#include "mesh/mesh.h"
 #include "node.h"
 #include "observe/spans.h"
 #include "reach/routes.h"
@@ -141,6 +142,9 @@ void metrics_node_gauges(void *arg, struct iicp_buf *out) {
                              "iicp_encrypted_tasks_total{outcome=\"opened\"} %llu\n"
                              "iicp_encrypted_tasks_total{outcome=\"refused\"} %llu\n",
                         (unsigned long long) facts.encrypted_opened, (unsigned long long) facts.encrypted_refused);
+        if (n->mesh)
+                gauge(out, "iicp_peers_active", "Live peers of the mesh, 0 while it is off.",
+                      peers_live(mesh_peers(n->mesh), mesh_now(n->mesh)));
         rotation_gauges(n, out);
         if (n->spans)
                 iicp_buf_printf(out, "# HELP iicp_trace_spans_dropped_total Spans that no collector took.\n"

@@ -12,6 +12,7 @@
 #include "door_native.h"
 #include "listener.h"
 #include "log.h"
+#include "mesh/mesh.h"
 #include "node_life.h"
 #include "notify.h"
 #include "policy.h"
@@ -192,6 +193,8 @@ static int start_rooms(struct node *n) {
                 return start_failed("no memory for the routes");
         if (!(n->keys = directory_keys_new(n)))
                 return start_failed("no memory for the directory's key");
+        if (!(n->mesh = mesh_new(n)))
+                return start_failed("no memory for the mesh");
         if (!(n->rotation = rotation_new(n)))
                 return start_failed("no memory for the encryption keys");
         if (door_http_new(n, &n->http) < 0)
@@ -262,6 +265,7 @@ int node_start(struct node *n) {
         directory_keys_start(n->keys);
         routes_start(n->routes);
         directory_start(n->directory);
+        mesh_start(n->mesh);
         node_watch_start(n);
         rotation_start(n->rotation);
         return 0;
@@ -283,6 +287,7 @@ void node_finish(struct node *n) {
         n->keys = directory_keys_free(n->keys);
         n->vouch = vouch_free(n->vouch);
         n->routes = routes_free(n->routes);
+        n->mesh = mesh_free(n->mesh);
         n->directory = directory_free(n->directory);
         n->listener = listener_free(n->listener);
         n->relay = relay_free(n->relay);

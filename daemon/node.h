@@ -28,6 +28,7 @@ struct policy;
 struct snapshot;
 struct relay;
 struct routes;
+struct mesh;
 struct events;
 struct spans;
 struct ops;
@@ -68,6 +69,7 @@ struct node {
         struct notify *notify;
         struct relay *relay;          /* sessions of workers; NULL: this node is no relay */
         struct routes *routes;        /* how others get here, where we look for it ourselves */
+        struct mesh *mesh;            /* gossip with other nodes; off by default */
         struct witness witness;       /* did somebody else connect? */
         struct rotation *rotation;
         struct policy *policy;        /* replaced with the configuration */

@@ -3,6 +3,7 @@
 
 #include "findings/findings.h"
 #include "log.h"
+#include "mesh/mesh.h"
 #include "node_life.h"
 #include "reach/routes.h"
 
@@ -36,6 +37,7 @@ static void on_woke(void *arg, uint64_t slept_ms) {
 
         (void) slept_ms;
         directory_hurry(n->directory);
+        mesh_woke(n->mesh);
         look_at_endpoint(n, "woke from sleep");
 }
 

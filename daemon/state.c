@@ -76,6 +76,7 @@ static int parse_identity(struct iicp_str bytes, struct identity *ret) {
             take(&doc, "directory_base", id.directory_base, sizeof(id.directory_base)) == 0 &&
             take(&doc, "node_token", id.node_token, sizeof(id.node_token)) == 0 &&
             take(&doc, "node_hmac_key", id.node_hmac_key, sizeof(id.node_hmac_key)) == 0 &&
+            take(&doc, "gossip_seed", id.gossip_seed, sizeof(id.gossip_seed)) == 0 &&
             take(&doc, "liveness_challenge", id.challenge, sizeof(id.challenge)) == 0 &&
             take(&registered, "endpoint", id.registered.endpoint, sizeof(id.registered.endpoint)) == 0 &&
             take(&registered, "transport_endpoint", id.registered.transport_endpoint,
@@ -107,6 +108,8 @@ static int write_identity(const struct identity *id, struct iicp_buf *out) {
         put(out, "directory_base", id->directory_base);
         put(out, "node_token", id->node_token);
         put(out, "node_hmac_key", id->node_hmac_key);
+        if (id->gossip_seed[0])
+                put(out, "gossip_seed", id->gossip_seed);
         put(out, "liveness_challenge", id->challenge);
         iicp_buf_printf(out, ",\"registered_at\":%lld,\"registered\":{\"endpoint\":", (long long) id->registered_at);
         iicp_buf_json_str(out, iicp_str(id->registered.endpoint));

@@ -20,6 +20,7 @@ struct identity {
         char directory_base[512];
         char node_token[STATE_TOKEN_MAX + 1];   /* "" = none */
         char node_hmac_key[STATE_HMAC_KEY_MAX + 1];
+        char gossip_seed[65];                   /* Ed25519, hex: of the mesh and nothing else; "" = none */
         char challenge[65];                     /* pending liveness challenge, "" = none */
         int64_t registered_at;                  /* epoch seconds, 0 = never */
         int64_t restarts[STATE_RESTARTS_MAX];   /* of our own choice, epoch seconds, 0 = free */

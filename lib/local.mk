@@ -5,7 +5,7 @@ iicpincludedir = $(includedir)/iicp
 iicpinclude_HEADERS = \
 	lib/iicp/base.h \
 	lib/iicp/buf.h \
-	lib/iicp/cip.h lib/iicp/client.h \
+	lib/iicp/cip.h lib/iicp/client.h lib/iicp/gossip.h \
 	lib/iicp/codec.h \
 	lib/iicp/cx.h \
 	lib/iicp/directory.h \

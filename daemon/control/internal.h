@@ -68,6 +68,7 @@ unsigned get_log(struct call *call, struct iicp_buf *out);
 unsigned put_log(struct call *call, struct iicp_buf *out);
 /* routes.c */
 unsigned get_routes(struct call *call, struct iicp_buf *out);
+unsigned get_peers(struct call *call, struct iicp_buf *out);
 unsigned post_redetect(struct call *call, struct iicp_buf *out);
 
 #endif

@@ -22,6 +22,7 @@ static const struct resource resources[] = {
         {"/v1/directory", "GET", LEVEL_READ, false, JSON, get_directory, "directory"},
         {"/v1/credits", "GET", LEVEL_READ, false, JSON, get_credits, "credits"},
         {"/v1/credits/quote", "GET", LEVEL_READ, false, JSON, get_quote, "quote"},
+        {"/v1/peers", "GET", LEVEL_READ, false, JSON, get_peers, "peers"},
         {"/v1/routes", "GET", LEVEL_READ, false, JSON, get_routes, "routes"},
         {"/v1/config", "GET", LEVEL_READ, false, JSON, get_config, "config"},
         {"/v1/config/*", "GET", LEVEL_READ, false, JSON, get_config_key, "config"},

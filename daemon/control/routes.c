@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/internal.h"
 
+#include "mesh/mesh.h"
 #include "node.h"
 #include "reach/routes.h"
 
@@ -38,5 +39,10 @@ unsigned post_redetect(struct call *call, struct iicp_buf *out) {
         call_audit(call, "redetect");
         routes_look(n->routes, "the operator asked", true);
         iicp_buf_puts(out, "{\"schema\":\"iicp.redetect/1\",\"started\":true}");
+        return 200;
+}
+
+unsigned get_peers(struct call *call, struct iicp_buf *out) {
+        mesh_peers_json(call_node(call)->mesh, out);
         return 200;
 }

@@ -7,6 +7,7 @@
 #include "findings/findings.h"
 #include "health.h"
 #include "listener.h"
+#include "mesh/mesh.h"
 #include "node.h"
 #include "reach/routes.h"
 #include "rotation.h"
@@ -189,6 +190,8 @@ void status_json(struct node *n, struct iicp_buf *out) {
         directory_json(n->directory, out);
         iicp_buf_puts(out, ",\"awards\":");
         awards_json(n->awards, out);
+        iicp_buf_puts(out, ",\"mesh\":");
+        mesh_json(n->mesh, out);
         iicp_buf_puts(out, ",\"clock\":");
         clock_watch_json(&n->clock_watch, out);
         iicp_buf_puts(out, ",\"encryption\":");

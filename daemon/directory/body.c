@@ -2,6 +2,7 @@
 #include "build-config.h"
 
 #include "internal.h"
+#include "mesh/mesh.h"
 #include "vouch.h"
 #include "reach/routes.h"
 #include "relay/sessions.h"
@@ -253,6 +254,12 @@ static int add_cx_key(json_object *body, struct node *n) {
         return copy ? add(body, "cx_public_key", json_tokener_parse(copy)) : -ENOMEM;
 }
 
+static int add_gossip_key(json_object *body, struct node *n) {
+        char key[65];
+
+        return mesh_public_key(n, key) ? add_text(body, "public_key", key) : 0;
+}
+
 /* Everything but the proof. omit: enum register_part; ret_carried: what of those there is to leave
  * out. */
 static json_object *declaration(struct node *n, const char *endpoint, const char *const *models,
@@ -265,7 +272,7 @@ static json_object *declaration(struct node *n, const char *endpoint, const char
                      n->config->region && *n->config->region ? n->config->region : "unknown") < 0 ||
             add_capabilities(o, n, models, n_models, omit, ret_carried) < 0 ||
             add_limits(o, n->config) < 0 || add_availability(o, n->config) < 0 || add_policy(o, n) < 0 ||
-            add_route(o, n, endpoint) < 0 || add_relay(o, n) < 0 ||
+            add_route(o, n, endpoint) < 0 || add_relay(o, n) < 0 || add_gossip_key(o, n) < 0 ||
             add_software(o, n) < 0 || (!(omit & PART_CX) && add_cx_key(o, n) < 0))
                 return NULL;
         return TAKE_PTR(o);

@@ -41,6 +41,8 @@ static const struct route routes[] = {
         [DIRECTORY_DISCOVER] = {"GET", "/v1/discover", false, true, READ, 5000, LIST_ANSWER_MAX},
         [DIRECTORY_REGISTRY_NODE] = {"GET", "/v1/registry/nodes/", false, true, READ, 5000, LIST_ANSWER_MAX},
         [DIRECTORY_STATS] = {"GET", "/v1/stats", false, true, READ, 5000, LIST_ANSWER_MAX},
+        [DIRECTORY_BOOTSTRAP] = {"GET", "/v1/bootstrap", false, true, READ, 5000, ANSWER_MAX},
+        [DIRECTORY_PEERS] = {"POST", "/v1/peers", true, true, CREDENTIAL, 5000, ANSWER_MAX},
         [DIRECTORY_PROBE] = {"GET", "/v1/probe", false, true, READ, 8000, ANSWER_MAX},
 };
 

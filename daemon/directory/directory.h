@@ -71,6 +71,12 @@ struct fetch_answer;
 struct directory_call *directory_probe(struct directory *d, const char *host, unsigned port,
                                        void (*fn)(void *arg, const struct fetch_answer *a), void *arg);
 struct directory_call *directory_probe_cancel(struct directory_call *c);
+/* The same way, for the mesh [01 sections 5.2, 5.3; 04 section 15]: the entry of a node, a few that are there,
+ * and the heal call with our token (body must live until fn or cancel). Cancelled like a probe. */
+typedef void (*directory_answer_fn)(void *arg, const struct fetch_answer *a);
+struct directory_call *directory_node(struct directory *d, struct iicp_str node_id, directory_answer_fn fn, void *arg);
+struct directory_call *directory_bootstrap(struct directory *d, directory_answer_fn fn, void *arg);
+struct directory_call *directory_heal(struct directory *d, struct iicp_str body, directory_answer_fn fn, void *arg);
 
 /* Since the last tick of the heartbeat (before or after its call), milliseconds: supervisor
  * progress of 02 section 13.1. 0 while nothing is to be registered. */

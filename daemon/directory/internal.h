@@ -222,6 +222,8 @@ enum directory_route {
         DIRECTORY_REGISTRY_NODE, /* tail: the full id */
         DIRECTORY_STATS,
         DIRECTORY_PROBE,         /* tail: "?host=...&port=..." */
+        DIRECTORY_BOOTSTRAP,     /* tail: "?limit=5" */
+        DIRECTORY_PEERS,         /* with token: few live peers */
 };
 struct directory_request {
         enum directory_route route;
@@ -241,6 +243,10 @@ void directory_answer_error(enum iicp_directory_call call, const struct fetch_an
                             struct iicp_directory_error *ret);
 /* Reason for the counter of failures: timeout connect tls http_4xx http_5xx parse. */
 const char *directory_failure_reason(const struct fetch_answer *a);
+
+/* ---- mesh.c ---- */
+/* An id as it may stand in a path; false: it may not. */
+bool directory_node_tail(struct iicp_str id, char out[DIRECTORY_NODE_ID_MAX]);
 
 /* ---- body.c ---- */
 /* Fills body, models, endpoint, digest and key id from current state. -ENOENT without a model,

@@ -207,6 +207,7 @@ int identity_reset(struct directory *d, const char *by) {
         heartbeat_suspend(d);
         credentials_forget(d);
         memcpy(id->node_id, fresh, sizeof fresh);
+        iicp_wipe(id->gossip_seed, sizeof id->gossip_seed);
         log_set_node_id(id->node_id);
         ladder_over(d);
         d->omit = 0;

@@ -5,6 +5,7 @@
 #include "key.h"
 #include "../rotation.h"
 #include "log.h"
+#include "mesh/mesh.h"
 #include "../policy.h"
 #include "util.h"
 #include "vouch.h"
@@ -182,6 +183,7 @@ static void stored(struct directory *d) {
                 directory_want(d, "the new route goes in, with proof");
         heartbeat_begin(d);
         directory_keys_registered(d->node->keys);
+        mesh_registered(d->node->mesh);
         vouch_registered(d->node->vouch);
         awards_registered(d->node->awards);
         directory_done(d, true);

@@ -2,7 +2,6 @@
 #include "internal.h"
 #include "util.h"
 
-#include <ctype.h>
 
 /* What the directory says about another node's reputation. [02 section 12.2] */
 
@@ -11,15 +10,6 @@ struct reputation_question {
         void (*fn)(void *arg, double score);
         void *arg;
 };
-
-static bool is_id(struct iicp_str id) {
-        if (id.n == 0 || id.n >= DIRECTORY_NODE_ID_MAX || !isalnum((unsigned char) id.p[0]))
-                return false;
-        for (size_t i = 0; i < id.n; i++)
-                if (!isalnum((unsigned char) id.p[i]) && !memchr("._:-", id.p[i], 4))
-                        return false;
-        return true;
-}
 
 static double score_of(const struct fetch_answer *a) {
         struct iicp_json answer, score;
@@ -44,13 +34,11 @@ struct reputation_question *directory_ask_reputation(struct directory *d, struct
         struct reputation_question *q;
         char tail[DIRECTORY_NODE_ID_MAX];
 
-        if (!is_id(node_id))
+        if (!directory_node_tail(node_id, tail))
                 return NULL;
         q = calloc(1, sizeof *q);
         if (!q)
                 return NULL;
-        memcpy(tail, node_id.p, node_id.n);
-        tail[node_id.n] = '\0';
         *q = (struct reputation_question){.fn = fn, .arg = arg};
         q->call = directory_call(d,
                                  &(struct directory_request){.route = DIRECTORY_NODE, .tail = tail},

@@ -82,6 +82,8 @@ int show(const struct options *o, const char *path, void (*render)(const struct 
          int (*judge)(json_object *doc));
 /* routes.c: how others get here. EXIT_NOT_READY without a route. */
 int cmd_routes(const struct options *o, int argc, char **argv);
+/* peers.c: the mesh. */
+int cmd_peers(const struct options *o, int argc, char **argv);
 int cmd_netcheck(const struct options *o, int argc, char **argv);
 
 /* Text views. */

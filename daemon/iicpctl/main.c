@@ -237,6 +237,7 @@ const struct command commands[] = {
         {"credits", "[--quote INTENT]", "account, receipts, transactions; or a price", cmd_credits},
         {"operator", "init|show|delegate|...", "the operator's key: vouches for nodes; needs no daemon", cmd_operator},
         {"import", "[DIR] --node-id ID [--yes]", "take over a node of the SDKs; the daemon must not run", cmd_import},
+        {"peers", "", "nodes of the mesh that this one knows", cmd_peers},
         {"routes", "", "how others get here, its proof and lease", cmd_routes},
         {"netcheck", "", "evidence of the last detection, and what to do", cmd_netcheck},
         {"redetect", "", "look for a route again now", cmd_redetect},

@@ -255,6 +255,8 @@ void render_status(const struct options *o, json_object *doc) {
         for (size_t i = 0; backends && i < json_object_array_length(backends); i++)
                 backend_line(o, json_object_array_get_idx(backends, i));
         tasks_line(o, get(doc, "tasks"));
+        if (truth(get(doc, "mesh"), "enabled"))
+                labelf(o, "mesh", "%s live peers of %s known", text_of(get(doc, "mesh"), "live"), text_of(get(doc, "mesh"), "known"));
         credits_line(o, get(doc, "awards"));
         encryption_line(o, get(doc, "encryption"));
         config_line(o, doc);

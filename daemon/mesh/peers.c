@@ -32,6 +32,10 @@ struct peers *peers_free(struct peers *t) {
         return NULL;
 }
 
+void peers_set_own(struct peers *t, const char *own_id) {
+        snprintf(t->own_id, sizeof t->own_id, "%s", own_id);
+}
+
 struct peer *peers_find(const struct peers *t, struct iicp_str node_id) {
         for (size_t i = 0; i < t->n; i++)
                 if (iicp_str_is(node_id, t->v[i].node_id))

@@ -40,6 +40,8 @@ struct peers;
 
 struct peers *peers_new(const char *own_id); /* copied */
 struct peers *peers_free(struct peers *t);
+/* The node has another identity now. */
+void peers_set_own(struct peers *t, const char *own_id);
 
 /* Takes one in, or what is newer or better of it. -EINVAL: our own id, no id, no endpoint; -ENOSPC: all that are
  * there were seen later. */

@@ -26,6 +26,7 @@ enum iicp_refusal_id {
         IICP_REFUSE_REPLAY,                   /* 409 IICP-E011 */
         IICP_REFUSE_BINDING,                  /* 409 conflict: known ids with another request */
         IICP_REFUSE_RESUME,                   /* 409 resume_unavailable; state, latest_sequence */
+        IICP_REFUSE_GOSSIP_REPLAY,            /* 409 conflict, no number */
         IICP_REFUSE_TOO_LARGE,                /* 413 request_too_large */
         IICP_REFUSE_MEDIA_TYPE,               /* 415 unsupported_media_type */
         IICP_REFUSE_MEDIA_TYPE_CBOR,          /* 415, exact body of 02 section 2.2 */
@@ -42,6 +43,7 @@ enum iicp_refusal_id {
         IICP_REFUSE_RATE_LIMITED,             /* 429 rate_limited IICP-E023; retry */
         IICP_REFUSE_AUTH_RATE_LIMITED,        /* 429 rate_limited, no number; retry */
         IICP_REFUSE_OBSERVERS,                /* 429 capacity_exceeded; retry */
+        IICP_REFUSE_GOSSIP_RATE,              /* 429 rate_limited, no number */
         IICP_REFUSE_HEADER_TOO_LARGE,         /* 431 */
         IICP_REFUSE_RESPONSE_TOO_LARGE,       /* 500 */
         IICP_REFUSE_INTERNAL,                 /* 500 */

@@ -3,7 +3,7 @@
 FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn tests/fuzz/fuzz-cx \
 	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head tests/fuzz/fuzz-consumer \
 	tests/fuzz/fuzz-answer tests/fuzz/fuzz-frame tests/fuzz/fuzz-cbor tests/fuzz/fuzz-trust \
-	tests/fuzz/fuzz-stream tests/fuzz/fuzz-payload tests/fuzz/fuzz-view tests/fuzz/fuzz-gateway tests/fuzz/fuzz-poll
+	tests/fuzz/fuzz-stream tests/fuzz/fuzz-payload tests/fuzz/fuzz-view tests/fuzz/fuzz-gateway tests/fuzz/fuzz-poll tests/fuzz/fuzz-gossip
 
 FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
 FUZZ_DAEMON = daemon/libiicpd.la $(JSON_LIBS)
@@ -120,6 +120,12 @@ tests_fuzz_fuzz_view_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_view_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_view_LDFLAGS = $(FUZZ_LINKER)
 tests_fuzz_fuzz_view_LDADD = $(FUZZ_LIB)
+
+tests_fuzz_fuzz_gossip_SOURCES = tests/fuzz/fuzz-gossip.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_gossip_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_gossip_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_gossip_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_gossip_LDADD = $(FUZZ_LIB)
 
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c
 

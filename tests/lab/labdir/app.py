@@ -86,6 +86,7 @@ class Directory(Enrol, Beats, Reads, Trust, Credits):
         ("GET", r"/registry/intents", "registry", Reads.registry_intents),
         ("GET", r"/registry/nodes/[^/]+", "registry", Reads.registry_node),
         ("GET", r"/bootstrap", "bootstrap", Reads.bootstrap),
+        ("POST", r"/peers", "peers", Reads.heal),
         ("GET", r"/directory-key", "directory-key", Trust.directory_key),
         ("POST", r"/consumer-token", "consumer-token", Trust.consumer_token),
         ("POST", r"/credits/award", "credits", Credits.award),

@@ -99,4 +99,24 @@ class Reads:
 
     def bootstrap(self, request):
         self.limit("read", request.source, 60)
-        return 200, {"peers": [], "count": 0}
+        if self.who == "d1" and not 1 <= int(request.query.get("limit", 5)) <= 20:
+            raise Refusal(422, error_body("validation_error", "Input validation failed"))
+        return 200, self.peers_known([], int(request.query.get("limit", 5)))
+
+    def peers_known(self, without, most):
+        now = self.clock.mono()
+        with self.lock:
+            found = [n for n in self.nodes.values() if n.visible(now) and n.node_id not in without][:most]
+            peers = [{"node_id": n.node_id, "endpoint": n.body["endpoint"], "region": n.body["region"],
+                      "last_seen": None} for n in found]
+        return {"peers": peers, "count": len(peers)}
+
+    def heal(self, request):
+        """POST /v1/peers. [04 section 15]"""
+        b = request.object()
+        known = b.get("known_peers")
+        if not isinstance(known, list) or len(known) > 20 or set(b) != {"node_id", "known_peers"}:
+            raise Refusal(422, error_body("validation_error", "Input validation failed"))
+        with self.lock:
+            node = self.authorize(request, b["node_id"])
+        return 200, self.peers_known([node.node_id, *known], 10)

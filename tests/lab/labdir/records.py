@@ -93,7 +93,7 @@ class Node:
                 "transport": [scheme] + (["iicp-native"] if b.get("transport_endpoint") else []),
                 "directory_observed_reachable": True, "route_evidence": "directory_observed",
                 "routing_hint": f"{scheme}_direct", "browser_usable": scheme == "https",
-                "cx_public_key": b.get("cx_public_key"), **entry}
+                "cx_public_key": b.get("cx_public_key"), "public_key": b.get("public_key"), **entry}
 
 
 class Rates:

@@ -116,7 +116,7 @@ static void IICPD_03_45_relay_resources(void **state) {
         for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
                 assert_int_equal(resource(unknown[i]), HTTP_UNKNOWN);
         for (enum http_resource r = HTTP_UNKNOWN; r < HTTP_RESOURCES_; r++)
-                assert_int_equal(http_is_relay(r), r >= HTTP_RELAY_BIND);
+                assert_int_equal(http_is_relay(r), r >= HTTP_RELAY_BIND && r <= HTTP_RELAY_FORWARD);
 }
 
 static void IICPD_03_46_methods_and_limits(void **state) {

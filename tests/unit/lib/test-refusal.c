@@ -41,6 +41,8 @@ static const struct {
         {IICP_REFUSE_CAPACITY, 429, "capacity_exceeded", "IICP-E021"},
         {IICP_REFUSE_RATE_LIMITED, 429, "rate_limited", "IICP-E023"},
         {IICP_REFUSE_AUTH_RATE_LIMITED, 429, "rate_limited", NULL},
+        {IICP_REFUSE_GOSSIP_REPLAY, 409, "conflict", NULL},
+        {IICP_REFUSE_GOSSIP_RATE, 429, "rate_limited", NULL},
         {IICP_REFUSE_OBSERVERS, 429, "capacity_exceeded", NULL},
         {IICP_REFUSE_HEADER_TOO_LARGE, 431, "request_header_too_large", NULL},
         {IICP_REFUSE_RESPONSE_TOO_LARGE, 500, "response_too_large", NULL},
