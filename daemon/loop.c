@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 struct call {
         struct call *next;
@@ -30,9 +31,10 @@ struct job_queue {
 /* One thread that may block; jobs of one wait for nothing of another. */
 struct helper {
         struct loop *loop;
-        bool started;
+        bool started, ended; /* ended: its thread has nothing more to do with us */
+        bool lost;           /* did not end in time; it is never waited for again */
         pthread_t thread;
-        pthread_cond_t more;
+        pthread_cond_t more, end;
         struct job_queue todo;
         bool quit; /* when there is nothing left to do; each thread has its own, so that a later one may begin */
 };
@@ -128,6 +130,8 @@ static void *thread_main(void *arg) {
                 if (write(l->wake_fd, &one, sizeof one) < 0)
                         continue;
         }
+        h->ended = true;
+        pthread_cond_signal(&h->end);
         pthread_mutex_unlock(&l->lock);
         return NULL;
 }
@@ -148,6 +152,11 @@ struct loop *loop_new(void) {
                 h->loop = l;
                 h->todo.last = &h->todo.first;
                 pthread_cond_init(&h->more, NULL);
+                pthread_condattr_t monotonic;
+                pthread_condattr_init(&monotonic);
+                pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+                pthread_cond_init(&h->end, &monotonic);
+                pthread_condattr_destroy(&monotonic);
         }
         cfg = event_config_new();
         if (cfg) {
@@ -168,20 +177,54 @@ struct loop *loop_new(void) {
         return l;
 }
 
+/* A thread that a dead router holds has nothing that is worth waiting for: its jobs are counted as
+ * done, and it dies with the process. Under the lock. */
+static void helper_lose(struct helper *h) {
+        h->lost = true;
+        pthread_detach(h->thread);
+        for (struct job *j; (j = queue_get(&h->todo));)
+                queue_put(&h->loop->finished, j);
+}
+
+static bool wait_for_end(struct helper *h) {
+        struct timespec until;
+
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += LOOP_ROUTERS_END_S;
+        while (!h->ended)
+                if (pthread_cond_timedwait(&h->end, &h->loop->lock, &until) == ETIMEDOUT)
+                        return h->ended;
+        return true;
+}
+
 static void helper_join(struct helper *h) {
+        bool bounded = h == &h->loop->helpers[LOOP_ROUTERS];
+
         if (!h->started)
                 return;
+        h->started = false;
         pthread_mutex_lock(&h->loop->lock);
         h->quit = true;
         pthread_cond_signal(&h->more);
+        if (bounded && !wait_for_end(h))
+                helper_lose(h);
         pthread_mutex_unlock(&h->loop->lock);
+        if (h->lost)
+                return;
         pthread_join(h->thread, NULL);
-        h->started = h->quit = false;
+        h->quit = false;
 }
 
 static bool any_started(const struct loop *l) {
         for (size_t i = 0; i < LOOP_HELPERS_; i++)
                 if (l->helpers[i].started)
+                        return true;
+        return false;
+}
+
+static bool any_lost(const struct loop *l) {
+        for (size_t i = 0; i < LOOP_HELPERS_; i++)
+                if (l->helpers[i].lost)
                         return true;
         return false;
 }
@@ -217,12 +260,16 @@ struct loop *loop_free(struct loop *l) {
                 event_free(l->wake);
         if (l->defer)
                 event_free(l->defer);
-        if (l->wake_fd >= 0)
-                close(l->wake_fd);
         if (l->base)
                 event_base_free(l->base);
-        for (size_t i = 0; i < LOOP_HELPERS_; i++)
+        if (any_lost(l)) /* its thread may still come back to them */
+                return NULL;
+        if (l->wake_fd >= 0)
+                close(l->wake_fd);
+        for (size_t i = 0; i < LOOP_HELPERS_; i++) {
                 pthread_cond_destroy(&l->helpers[i].more);
+                pthread_cond_destroy(&l->helpers[i].end);
+        }
         pthread_mutex_destroy(&l->lock);
         free(l);
         return NULL;
@@ -292,6 +339,7 @@ static int helper_start(struct helper *h) {
         sigset_t all, old;
         int r;
 
+        h->ended = false;
         /* Signals belong to the loop. */
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -308,6 +356,8 @@ int loop_block_on(struct loop *l, enum loop_helper helper, void (*work)(void *ar
         struct job *j;
         int r;
 
+        if (h->lost)
+                return -ESHUTDOWN;
         if (!h->started && (r = helper_start(h)) < 0)
                 return r;
         j = malloc(sizeof *j);

@@ -37,12 +37,16 @@ void loop_defer(struct loop *l, void (*fn)(void *arg), void *arg);
 enum loop_helper { LOOP_FILES, LOOP_ROUTERS, LOOP_HELPERS_ };
 
 /* A job for a helper thread: work() runs there and shares nothing but *arg; done() runs on the loop
- * afterwards. Jobs of one helper run in order. -ENOMEM. loop_block: for LOOP_FILES. */
+ * afterwards. Jobs of one helper run in order. -ENOMEM;
+ * -ESHUTDOWN behind the end. loop_block: for LOOP_FILES. */
 int loop_block(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 int loop_block_on(struct loop *l, enum loop_helper helper, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 
 /* At the end of the process, while the owners of jobs and deferred calls still live: waits for the
- * helper threads, runs what is outstanding. loop_free drops what comes after it. */
+ * helper threads, runs what is outstanding. For routers not longer than LOOP_ROUTERS_END_S: what is
+ * left of their jobs then ends with done() as if it had been made, and nothing new is taken. loop_free
+ * drops what comes after it. */
+#define LOOP_ROUTERS_END_S 1
 void loop_settle(struct loop *l);
 
 #endif

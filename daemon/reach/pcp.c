@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #define PCP_VERSION 2
+#define PCP_OP_ANNOUNCE 0
 #define PCP_OP_MAP 1
 #define RESPONSE 0x80
 #define TCP 6
@@ -72,6 +73,46 @@ bool pcp_parse_map(const unsigned char *p, size_t n, const struct pcp_map *reque
         print_address(p + 44, a.address);
         *ret = a;
         return true;
+}
+
+/* ---- announcements ---- */
+
+#define NATPMP_ADDRESS_SIZE 12  /* version, 128, result, epoch, address */
+
+bool pcp_parse_announcement(const unsigned char *p, size_t n, struct pcp_announcement *ret) {
+        struct pcp_announcement a = {0};
+
+        if (n >= HEADER && n <= PCP_PACKET_MAX && p[0] == PCP_VERSION && p[1] == (PCP_OP_ANNOUNCE | RESPONSE) && p[3] == 0) {
+                *ret = (struct pcp_announcement){.pcp = true, .epoch = get32(p + 8)};
+                return true;
+        }
+        if (n < NATPMP_ADDRESS_SIZE || n > PCP_PACKET_MAX || p[0] != 0 || p[1] != RESPONSE || get16(p + 2) != 0)
+                return false;
+        a.epoch = get32(p + 4);
+        inet_ntop(AF_INET, p + 8, a.address, sizeof a.address);
+        *ret = a;
+        return true;
+}
+
+/* ---- epochs ---- */
+
+/* [RFC 6886 section 3.6]: it may run 1/8 slower than our clock, less 2 s. */
+bool natpmp_epoch_reset(uint32_t before, uint64_t before_s, uint32_t now, uint64_t now_s) {
+        int64_t elapsed = (int64_t) (now_s - before_s);
+
+        /* new < before + 7/8 elapsed - 2, without fractions */
+        return 8 * (int64_t) now < 8 * (int64_t) before + 7 * elapsed - 16;
+}
+
+/* [RFC 6887 section 8.5] */
+bool pcp_epoch_reset(uint32_t before, uint64_t before_s, uint32_t now, uint64_t now_s) {
+        int64_t client = (int64_t) (now_s - before_s), server = (int64_t) now - (int64_t) before;
+
+        if (server < -1)
+                return true;
+        if (server < 0)
+                server = 0;
+        return client + 2 < server - server / 16 || server + 2 < client - client / 16;
 }
 
 uint32_t lease_renewal_s(uint32_t granted_s) {

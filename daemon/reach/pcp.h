@@ -2,13 +2,15 @@
 #ifndef IICPD_PCP_H
 #define IICPD_PCP_H
 
-/* Packets of PCP (RFC 6887): bytes in, values out. Sender address and port are checked by whoever has
- * the socket. NAT-PMP is libnatpmp's. [04 sections 5.3, 5.4] */
+/* Packets of PCP (RFC 6887), announcements of it and of NAT-PMP (RFC 6886), and what the clocks in
+ * both tell: bytes in, values out. Sender address and port are checked by whoever has the socket.
+ * Questions by NAT-PMP are libnatpmp's. [04 sections 5.2, 5.3, 5.4] */
 
 #include <iicp/base.h>
 #include <netinet/in.h>
 
 #define PCP_PORT 5351
+#define PCP_ANNOUNCE_PORT 5350   /* 224.0.0.1 and ff02::1 */
 #define PCP_NONCE 12
 #define PCP_MAP_SIZE 60
 #define PCP_PACKET_MAX 1100      /* bytes [RFC 6887 section 7] */
@@ -36,6 +38,18 @@ struct pcp_answer {
 };
 /* False: not the answer to this request. */
 bool pcp_parse_map(const unsigned char *p, size_t n, const struct pcp_map *request, struct pcp_answer *ret);
+
+/* A multicast of the gateway: NAT-PMP with its address, or PCP ANNOUNCE without. */
+struct pcp_announcement {
+        bool pcp;
+        uint32_t epoch;
+        char address[INET_ADDRSTRLEN];
+};
+bool pcp_parse_announcement(const unsigned char *p, size_t n, struct pcp_announcement *ret);
+
+/* Whether the gateway has lost its state between two answers; times in seconds of one monotonic clock. */
+bool natpmp_epoch_reset(uint32_t before, uint64_t before_s, uint32_t now, uint64_t now_s);
+bool pcp_epoch_reset(uint32_t before, uint64_t before_s, uint32_t now, uint64_t now_s);
 
 /* When a lease is renewed: at half of what was granted, at least 10 s (granted up to 20: half). */
 uint32_t lease_renewal_s(uint32_t granted_s);

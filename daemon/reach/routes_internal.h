@@ -25,7 +25,7 @@ struct router_call {
         int facts_error;
         char address[INET_ADDRSTRLEN];
         uint32_t epoch;
-        bool ok;
+        bool ok, made;
         void (*done)(struct routes *r, struct router_call *c);
 };
 

@@ -15,6 +15,7 @@ static bool opened(const struct router_call *c) {
 static void work(void *arg) {
         struct router_call *c = arg;
 
+        c->made = true;
         switch (c->what) {
         case ROUTER_FACTS:
                 c->facts_error = reach_facts_collect(&c->facts);
@@ -67,7 +68,8 @@ static void finished(void *arg) {
         if (r) {
                 r->call = NULL;
                 timer_clear(&r->router);
-                c->done(r, c);
+                if (c->made) /* else the process ends and a router holds the thread */
+                        c->done(r, c);
         } else if (close_orphan(c))
                 return;
         call_free(c);

@@ -2,6 +2,7 @@
 #include "loop.h"
 #include "util.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,6 +150,33 @@ static void settling_waits_for_jobs_that_the_end_of_a_job_began(void **state) {
         assert_string_equal(t->text, "wDwd");
 }
 
+static void never_ends(void *arg) {
+        (void) arg;
+        for (;;)
+                pause();
+}
+
+static void adds_w(void *arg) {
+        add(arg, "w");
+}
+
+static void adds_d(void *arg) {
+        add(arg, "d");
+}
+
+/* A dead router holds its thread for a minute; the end of the process does not wait for it. */
+static void IICPD_04_19_a_router_does_not_hold_up_the_end(void **state) {
+        struct trace *t = *state;
+
+        assert_int_equal(loop_block_on(t->loop, LOOP_ROUTERS, never_ends, NULL, t), 0);
+        assert_int_equal(loop_block_on(t->loop, LOOP_ROUTERS, adds_w, adds_d, t), 0);
+        assert_int_equal(loop_block(t->loop, adds_w, adds_d, t), 0); /* files wait for no router */
+        loop_settle(t->loop);
+        assert_int_equal(strlen(t->text), 3);
+        assert_non_null(strchr(t->text, 'w')); /* of the file; the router's job only ended */
+        assert_int_equal(loop_block_on(t->loop, LOOP_ROUTERS, adds_w, adds_d, t), -ESHUTDOWN);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(run_returns_the_status_of_stop, setup, teardown),
@@ -157,6 +185,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(jobs_work_on_the_helper_thread_and_end_on_the_loop, setup, teardown),
                 cmocka_unit_test_setup_teardown(settling_leaves_nothing_undone, setup, teardown),
                 cmocka_unit_test_setup_teardown(settling_waits_for_jobs_that_the_end_of_a_job_began, setup, teardown),
+                cmocka_unit_test_setup_teardown(IICPD_04_19_a_router_does_not_hold_up_the_end, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,6 +120,57 @@ static void IICPD_04_17_error_lifetime_is_capped(void **state) {
         assert_int_equal(a.lifetime_s, PCP_RETRY_MAX_S);
 }
 
+static void IICPD_04_16_announcements(void **state) {
+        struct json_object *doc = vector_ours("reachability/natpmp-pcp.json");
+        static const unsigned char pcp[24] = {2, 0x80, 0, 0, [11] = 7};
+        struct pcp_announcement a;
+
+        (void) state;
+        vector_each(vector_get(doc, "nat_pmp"), c) {
+                const char *id = vector_str(c, "id").p;
+                unsigned char p[64];
+                size_t n = bytes_of(c, p, sizeof p);
+
+                /* the answer to an address request has the same form: who asked nothing may hear it so */
+                if (strcmp(id, "NP-ANNOUNCE") != 0 && strcmp(id, "NP-RSP-ADDR") != 0) {
+                        assert_false(pcp_parse_announcement(p, n, &a));
+                        continue;
+                }
+                assert_true(pcp_parse_announcement(p, n, &a));
+                assert_false(a.pcp);
+                assert_int_equal(a.epoch, json_object_get_int(vector_get(c, "epoch")));
+                assert_string_equal(a.address, vector_str(c, "external_ip").p);
+                for (size_t cut = 0; cut < n; cut++)
+                        assert_false(pcp_parse_announcement(p, cut, &a));
+        }
+        json_object_put(doc);
+        assert_true(pcp_parse_announcement(pcp, sizeof pcp, &a));
+        assert_true(a.pcp && a.epoch == 7 && !a.address[0]);
+        for (size_t cut = 0; cut < sizeof pcp; cut++)
+                assert_false(pcp_parse_announcement(pcp, cut, &a));
+}
+
+static void IICPD_04_16_epochs(void **state) {
+        struct json_object *doc = vector_ours("reachability/natpmp-pcp.json");
+        unsigned n = 0;
+
+        (void) state;
+        vector_each(vector_get(doc, "epoch"), c) {
+                uint32_t before = (uint32_t) json_object_get_int64(vector_get(c, "prev_epoch"));
+                uint32_t now = (uint32_t) json_object_get_int64(vector_get(c, "new_epoch"));
+                uint64_t before_s = (uint64_t) json_object_get_int64(vector_get(c, "prev_time_s"));
+                uint64_t now_s = (uint64_t) json_object_get_int64(vector_get(c, "new_time_s"));
+
+                assert_int_equal(natpmp_epoch_reset(before, before_s, now, now_s),
+                                 json_object_get_boolean(vector_get(c, "nat_pmp_reset")));
+                assert_int_equal(pcp_epoch_reset(before, before_s, now, now_s),
+                                 json_object_get_boolean(vector_get(c, "pcp_reset")));
+                n++;
+        }
+        assert_true(n >= 15);
+        json_object_put(doc);
+}
+
 static void IICPD_04_18_first_renewal(void **state) {
         struct json_object *doc = vector_ours("reachability/natpmp-pcp.json");
 
@@ -135,6 +186,8 @@ int main(void) {
                 cmocka_unit_test(IICPD_04_17_map_requests),
                 cmocka_unit_test(IICPD_04_17_map_answers),
                 cmocka_unit_test(IICPD_04_17_error_lifetime_is_capped),
+                cmocka_unit_test(IICPD_04_16_announcements),
+                cmocka_unit_test(IICPD_04_16_epochs),
                 cmocka_unit_test(IICPD_04_18_first_renewal),
         };
 
