@@ -15,6 +15,7 @@
 #define GATEWAY_SEARCH_MS 1500     /* of one kind of device; the library asks for four */
 #define GATEWAY_SOAP_MS 5000
 #define GATEWAY_EVIDENCE_MAX 12    /* lines of what was tried */
+#define GATEWAY_OTHERS_MAX 4       /* more IPv6 addresses for a pinhole */
 
 enum map_protocol { MAP_NONE, MAP_IGD1, MAP_IGD2, MAP_PCP, MAP_NATPMP };
 const char *map_protocol_name(enum map_protocol p); /* "igd1", ... as in transport_metadata */
@@ -47,6 +48,9 @@ struct gateway_result {
         struct gateway_lease lease;      /* external_ip also of a refusal, when it was told */
         const char *guidance;            /* router_setting, router_full, NULL; static */
         bool no_pinhole_needed;          /* the gateway's IPv6 firewall is off */
+        bool no_igd;                     /* nobody answered as one over IPv4 */
+        bool lost;                       /* of a renewal: it is somebody else's now */
+        uint32_t retry_s;                /* a PCP server does not want to be asked before */
         char evidence[GATEWAY_EVIDENCE_MAX][120]; /* lines for status; no secrets */
         unsigned n_evidence;
 };
@@ -57,6 +61,12 @@ struct gateway_job {
         unsigned n_protocols;
         uint16_t internal, external;     /* external: as wished */
         bool exact;                      /* no other external port will do */
+        /* pinholes: addresses that are as good, and where IPv4 is asked */
+        char others[GATEWAY_OTHERS_MAX][INET6_ADDRSTRLEN];
+        unsigned n_others;
+        struct gateway_where where_v4;
+        bool no_igd;                     /* asked over IPv4 before: nobody there */
+        bool pcp_quiet;                  /* the PCP server asked for a pause */
         bool has_nonce;                  /* of a PCP mapping that we hold or left behind */
         unsigned char nonce[PCP_NONCE];
         atomic_bool abandoned;           /* set by the loop: end soon */

@@ -22,5 +22,9 @@ bool igd_host_allowed(const char *description_url, const struct gateway_where *w
 bool igd_find(const struct gateway_where *where, bool ipv6, const atomic_bool *abandoned, struct igd *ret,
               struct gateway_result *notes);
 void igd_done(struct igd *igd);
+/* A refusal in words, as evidence. */
+void igd_note_error(struct gateway_result *ret, const char *action, int code);
+void igd_pinhole_renew(const struct gateway_lease *l, struct gateway_result *ret);
+void igd_pinhole_revoke(const struct gateway_lease *l);
 
 #endif

@@ -110,12 +110,14 @@ static void pcp_take(const struct pcp_map *m, const struct pcp_answer *a, struct
                 gateway_note(ret, "PCP: port %u granted for %u s", a->external, a->lifetime_s);
                 return;
         }
+        ret->retry_s = a->lifetime_s;
         if (a->result == PCP_NOT_AUTHORIZED)
                 ret->guidance = "router_setting";
-        gateway_note(ret, "PCP: refused with result %u%s", a->result,
-                     a->result == PCP_NO_RESOURCES     ? " (no resources, or no usable address)"
-                     : a->result == PCP_ADDRESS_MISMATCH ? " (another NAT in between)"
-                                                         : "");
+        gateway_note(ret, "PCP: result %u %s", a->result,
+                     a->result == PCP_NOT_AUTHORIZED     ? "not authorised"
+                     : a->result == PCP_NO_RESOURCES     ? "no resources, or no usable address"
+                     : a->result == PCP_ADDRESS_MISMATCH ? "another NAT in between"
+                                                         : "refused");
 }
 
 static int pcp_ask(const char *address, const char *gateway, const struct pcp_map *m, const atomic_bool *abandoned,
@@ -146,6 +148,10 @@ void pcp_map(struct gateway_job *j, struct gateway_result *ret, bool *ret_natpmp
         struct pcp_map m = {.internal = j->internal, .external = j->external, .lifetime_s = GATEWAY_LEASE_S};
 
         *ret_natpmp = false;
+        if (j->pcp_quiet) {
+                gateway_note(ret, "PCP: not asked: the gateway refused and wants a pause");
+                return;
+        }
         if (j->has_nonce)
                 memcpy(m.nonce, j->nonce, sizeof m.nonce);
         if (!j->where.gateway[0] || !client_address(j->where.address, &m.client) ||
@@ -202,7 +208,9 @@ static int natpmp_wait(natpmp_t *n, uint64_t until_ms, natpmpresp_t *ret) {
                         return NATPMP_TRYAGAIN;
                 wait_ms = getnatpmprequesttimeout(n, &tv) == 0 ? tv.tv_sec * 1000 + tv.tv_usec / 1000 : 250;
                 wait_ms = MAX(wait_ms, 0);
-                poll(&p, 1, (int) MIN((uint64_t) wait_ms + 1, until_ms - at_ms));
+                /* Not the library's next send, where the time is up. */
+                if (poll(&p, 1, (int) MIN((uint64_t) wait_ms + 1, until_ms - at_ms)) == 0 && now_ms() + 1 >= until_ms)
+                        return NATPMP_TRYAGAIN;
                 r = readnatpmpresponseorretry(n, ret);
                 if (r != NATPMP_TRYAGAIN && r != NATPMP_ERR_WRONGPACKETSOURCE)
                         return r;
