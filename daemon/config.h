@@ -112,10 +112,13 @@ struct config {
         int credits_model;           /* enum config_pricing */
         char *credits_from, *credits_until; /* RFC 3339, NULL = none */
         char *operator_display_name, *operator_url;
+        int operator_managed;        /* nothing is opened without an approval */
+        bool operator_approve_mapping, operator_approve_tunnel;
         struct secret operator_delegation, operator_identity, operator_passphrase;
         /* nat: what of it exists yet */
         bool allow_private;
         bool nat_auto, nat_map, nat_dual_stack, nat_advertise_unverified_ipv6;
+        bool nat_fallback, nat_declare_verified_ipv6, nat_ptr_hint;
         char **nat_protocols;        /* igd, pcp, natpmp, in the order of trial */
         char *nat_probe_url, *nat_echo_url, *nat_tunnel_url; /* NULL = none; echo: "off" */
         /* relay operator */

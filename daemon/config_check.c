@@ -180,7 +180,24 @@ static void check_endpoint(const struct config *c, struct config_problems *p) {
         if (c->public_endpoint && !c->allow_private && iicp_url_parse(iicp_str(c->public_endpoint), &url) == 0 &&
             iicp_endpoint_host_allowed(&url, IICP_ENDPOINT_REGISTER) < 0)
                 problem_add(p, CONFIG_WARNING, &place,
-                            "node.public_endpoint is no public address: this node will serve, but not register; nat.allow_private = yes for a private directory");
+                            "node.public_endpoint is no public address: it will not be registered; nat.allow_private = yes for a private directory");
+}
+
+/* [04 section 12] */
+static void check_managed(const struct config *c, struct config_problems *p) {
+        struct problem_place mapping = place_of(c, NULL, "operator", "approve_mapping");
+        struct problem_place tunnel = place_of(c, NULL, "operator", "approve_tunnel");
+
+        if (!c->operator_managed)
+                return;
+        if (c->nat_auto && c->nat_map && !c->operator_approve_mapping)
+                problem_add(p, CONFIG_ERROR, &mapping,
+                            "a managed node opens no ports at routers without operator.approve_mapping = yes "
+                            "(IICP_MANAGED_UPNP_APPROVED=1); set it, or nat.map = no");
+        if (c->nat_tunnel_url && !c->operator_approve_tunnel)
+                problem_add(p, CONFIG_ERROR, &tunnel,
+                            "a managed node uses no tunnel without operator.approve_tunnel = yes "
+                            "(IICP_MANAGED_TUNNEL_APPROVED=1); set it, or remove nat.tunnel_url");
 }
 
 static void check_admission(const struct config *c, struct config_problems *p) {
@@ -323,6 +340,7 @@ void config_check(const struct config *c, const struct config_source *source, st
                 return;
         check_region(c, p);
         check_endpoint(c, p);
+        check_managed(c, p);
         check_admission(c, p);
         check_policy(c, p);
         check_backends(c, p);

@@ -29,6 +29,7 @@ static const struct config_choice supervised_words[] = {
         {"auto", SUPERVISED_AUTO}, {"yes", SUPERVISED_YES}, {"no", SUPERVISED_NO}, {0}};
 static const struct config_choice ticket_words[] = {
         {"off", TICKETS_OFF}, {"soft", TICKETS_SOFT}, {"required", TICKETS_REQUIRED}, {0}};
+static const struct config_choice profile_words[] = {{"convenience", 0}, {"managed", 1}, {0}};
 static const struct config_choice level_words[] = {
         {"debug", LOG_L_DEBUG}, {"info", LOG_L_INFO}, {"notice", LOG_L_NOTICE}, {"warn", LOG_L_WARN},
         {"err", LOG_L_ERR}, {0}};
@@ -250,6 +251,13 @@ const struct config_key config_keys[] = {
          .live = LIVE_REGISTERS, .type = "RFC 3339 time", .help = "When the price begins."},
         {"credits", "until", KIND_TEXT, AT(credits_until), .max = 40, .check = text_time, .initial_text = "none",
          .live = LIVE_REGISTERS, .type = "RFC 3339 time", .help = "When it ends."},
+        {"operator", "profile", KIND_CHOICE, AT(operator_managed), .choices = profile_words, .initial = "convenience",
+         ENV("IICP_OPERATOR_PROFILE"), .live = LIVE_NO, .help = "managed: nothing is opened without an approval."},
+        {"operator", "approve_mapping", KIND_BOOL, AT(operator_approve_mapping), .initial = "no",
+         ENV("IICP_MANAGED_UPNP_APPROVED"), .live = LIVE_NO,
+         .help = "Of a managed node: routers may be asked for mappings and pinholes."},
+        {"operator", "approve_tunnel", KIND_BOOL, AT(operator_approve_tunnel), .initial = "no",
+         ENV("IICP_MANAGED_TUNNEL_APPROVED"), .live = LIVE_NO, .help = "Of a managed node: a tunnel may be used."},
         {"operator", "display_name", KIND_TEXT, AT(operator_display_name), .max = 256, .check = text_display_name,
          .initial_text = "that of operator.json", .live = LIVE_REGISTERS, .type = "text",
          .help = "Name that directories show; only with a delegation."},
@@ -293,6 +301,12 @@ const struct config_key config_keys[] = {
          .help = "Verify IPv6 behind an IPv4 route, too."},
         {"nat", "advertise_unverified_ipv6", KIND_BOOL, AT(nat_advertise_unverified_ipv6), .initial = "no",
          .live = LIVE_REGISTERS, .help = "Publish an IPv6 address that nobody could look at; callers may find it closed."},
+        {"nat", "fallback", KIND_BOOL, AT(nat_fallback), .initial = "no", .live = LIVE_YES,
+         .help = "Look for another route when the directory refuses node.public_endpoint."},
+        {"nat", "declare_verified_ipv6", KIND_BOOL, AT(nat_declare_verified_ipv6), .initial = "no", .live = LIVE_YES,
+         .help = "Register an IPv6 route that nat.probe_url reached once more as full_cone, when the directory cannot reach it."},
+        {"nat", "ptr_hint", KIND_BOOL, AT(nat_ptr_hint), .initial = "no", .live = LIVE_YES,
+         .help = "Look whether the reverse name of our address speaks of a carrier's NAT; a hint in the log."},
         {"nat", "probe_url", KIND_TEXT, AT(nat_probe_url), .max = 400, .check = text_probe_url,
          .initial_text = "none: the directory's probe", .live = LIVE_YES, .type = "URL with {host} and {port}",
          .help = "A service of yours that connects back and answers {\"reachable\":true}."},
@@ -401,13 +415,11 @@ const size_t config_n_keys = ARRAY_SIZE(config_keys);
 
 const char *const config_not_built[] = {
         "directory.ticket_issuers",
-        "nat.fallback",
-        "nat.declare_verified_ipv6", "nat.ptr_hint",
         "nat.tunnel", "nat.tunnel_program", "nat.tunnel_detect", "nat.tunnel_dead",
         "nat.tunnel_spacing", "nat.tunnel_lease", "nat.tunnel_jitter", "nat.tunnel_cooldown", "nat.tunnel_create_file",
         "nat.tunnel_lock_file", "nat.tunnel_cooldown_file", "relay.worker", "relay.worker_plaintext",
         "relay.any_audience",
-        "operator.profile", "operator.approve_mapping", "operator.approve_tunnel", "network.proxy_password",
+        "network.proxy_password",
         "consumer.overall_timeout", "consumer.discovery", "consumer.strategy", "consumer.epsilon", "consumer.top_k",
         "consumer.tau", "consumer.profile", "consumer.regions", "consumer.require_encryption",
         "consumer.allow_remote_executor", "consumer.require_manifest", "consumer.require_no_retention",
@@ -444,8 +456,6 @@ const struct config_foreign_name config_foreign_names[] = {
         /* keys of the contract that have no effect in this build */
         {"IICP_TUNNEL", FOREIGN_NOT_BUILT, LATER},
         {"IICP_TUNNEL_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_RELAY_*", FOREIGN_NOT_BUILT, LATER},
-        {"IICP_OPERATOR_PROFILE", FOREIGN_NOT_BUILT, LATER}, {"IICP_MANAGED_UPNP_APPROVED", FOREIGN_NOT_BUILT, LATER},
-        {"IICP_MANAGED_TUNNEL_APPROVED", FOREIGN_NOT_BUILT, LATER},
 };
 const size_t config_n_foreign_names = ARRAY_SIZE(config_foreign_names);
 

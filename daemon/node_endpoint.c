@@ -156,10 +156,8 @@ static bool interface_dead(struct node *n, const char *endpoint) {
 }
 
 bool node_endpoint_dead(struct node *n, const char *endpoint) {
-        if (n->routes && routes_wanted(n)) {
-                routes_refused(n->routes, endpoint); /* goes on below it, which takes a while */
-                return false;
-        }
+        if (n->routes && routes_wanted(n))
+                return routes_refused(n->routes, endpoint); /* going on below it takes a while */
         return interface_dead(n, endpoint);
 }
 

@@ -20,7 +20,7 @@ static void look_at_endpoint(struct node *n, const char *reason) {
         char before[sizeof n->endpoint];
 
         if (routes_wanted(n)) {
-                routes_look(n->routes, reason, false);
+                routes_look_cheaply(n->routes, reason);
                 return;
         }
         memcpy(before, n->endpoint, sizeof before);

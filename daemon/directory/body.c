@@ -215,7 +215,7 @@ static int add_route(json_object *body, struct node *n, const char *endpoint) {
         if (!metadata || add_int(metadata, "tier", route->tier) < 0 ||
             (route->mapping[0] && add_text(metadata, "mapping", route->mapping) < 0) ||
             (route->kind == ROUTE_TUNNEL_STABLE && add_text(metadata, "tunnel", "stable") < 0) ||
-            add_text(body, "transport_method", route->method) < 0 || add_text(body, "nat_type", "unknown") < 0 ||
+            add_text(body, "transport_method", route->method) < 0 || add_text(body, "nat_type", routes_nat_type(n->routes)) < 0 ||
             add_text(body, "exposure_mode", route->exposure) < 0)
                 return -ENOMEM;
         if (route->tier < 3 && node_transport_endpoint(n, transport) &&

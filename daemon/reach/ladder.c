@@ -109,7 +109,7 @@ static const struct ladder_action *ask(struct reach_ladder *l, enum ladder_ask w
 static bool operator_usable(struct reach_ladder *l) {
         struct iicp_url url;
 
-        if (!l->facts.operator_endpoint)
+        if (!l->facts.operator_endpoint || l->facts.operator_refused)
                 return false;
         if (iicp_url_parse(iicp_str(l->facts.operator_endpoint), &url) == 0 &&
             (l->facts.allow_private || iicp_endpoint_host_allowed(&url, IICP_ENDPOINT_REGISTER) == 0))
@@ -135,7 +135,7 @@ static bool due(struct reach_ladder *l) {
 
         switch ((enum step) l->step) {
         case STEP_OPERATOR_PINHOLE: return operator_usable(l) && operator_is_v6(l) && f->ipv6 && !f->skip_mapping;
-        case STEP_OPERATOR: return f->operator_endpoint != NULL;
+        case STEP_OPERATOR: return operator_usable(l);
         case STEP_TUNNEL_GIVEN: return f->tunnel_endpoint != NULL;
         case STEP_RELAY_FIXED: return f->relay_fixed;
         case STEP_TUNNEL_FORCED: return f->tunnel == TUNNEL_FORCED;

@@ -24,6 +24,7 @@ enum tunnel_mode { TUNNEL_OFF, TUNNEL_AUTO, TUNNEL_FORCED };
 struct ladder_facts {
         uint16_t port;
         const char *operator_endpoint;   /* NULL = none */
+        bool operator_refused;           /* by the directory, and the operator wants another one then */
         const char *tunnel_endpoint;
         bool relay_fixed;                /* a relay is configured: no detection */
         bool auto_detect, skip_mapping;

@@ -143,6 +143,24 @@ static void choose_v6(const struct reach_facts *f, struct local *l) {
         fill_where(f, reach_facts_interface(f, of[best]->interface), of[best], &l->v6);
         l->v6_temporary = v[best].temporary;
         l->v6_preferred_s = v[best].preferred_s;
+        for (int i = best, first = best; l->n_v6_others < GATEWAY_OTHERS_MAX;) {
+                v[i].deprecated = true; /* is chosen no more */
+                i = ipv6_choose(v, n);
+                if (i < 0)
+                        return;
+                if (of[i]->interface == of[first]->interface)
+                        text_of_ip(AF_INET6, &of[i]->ip, l->v6_others[l->n_v6_others++], sizeof l->v6_others[0]);
+        }
+}
+
+static bool same_where(const struct gateway_where *a, const struct gateway_where *b) {
+        return strcmp(a->interface, b->interface) == 0 && strcmp(a->address, b->address) == 0 &&
+               strcmp(a->gateway, b->gateway) == 0;
+}
+
+bool local_same(const struct local *a, const struct local *b) {
+        return same_where(&a->v4, &b->v4) && same_where(&a->v6, &b->v6) && strcmp(a->nic_v4, b->nic_v4) == 0 &&
+               a->private_v4 == b->private_v4 && a->bridged == b->bridged && a->v4_way_out == b->v4_way_out;
 }
 
 void local_derive(const struct reach_facts *f, bool container, struct local *ret) {

@@ -16,6 +16,8 @@ struct local {
         bool private_v4;                   /* that address is a private one */
         char nic_v4[INET_ADDRSTRLEN];      /* public, on the holder of the default route; "" = none */
         struct gateway_where v6;           /* address "" = no IPv6 candidate */
+        char v6_others[GATEWAY_OTHERS_MAX][INET6_ADDRSTRLEN]; /* of the same interface, the next best first */
+        unsigned n_v6_others;
         bool v6_temporary;                 /* only a temporary address was there */
         uint32_t v6_preferred_s;
         bool bridged;
@@ -24,6 +26,8 @@ struct local {
 
 /* container: marks of one were found (a file or the environment). */
 void local_derive(const struct reach_facts *f, bool container, struct local *ret);
+/* Nothing that a route depends on differs: addresses, gateways, ways out. */
+bool local_same(const struct local *a, const struct local *b);
 /* /.dockerenv, /run/.containerenv, KUBERNETES_SERVICE_HOST. */
 bool local_container_marks(char *const *environ_);
 

@@ -23,8 +23,8 @@ uint64_t routes_now(const struct routes *r) {
 bool routes_wanted(const struct node *n) {
         const struct config *c = n->config;
 
-        return !c->public_endpoint && !tls_port_active(n->tls) && !c->allow_private && (c->nat_auto || c->nat_tunnel_url) && !c->listen_address &&
-               !listener_loopback_only(n->listener);
+        return (c->public_endpoint || c->nat_auto || c->nat_tunnel_url) && !tls_port_active(n->tls) && !c->allow_private &&
+               !c->listen_address && !listener_loopback_only(n->listener);
 }
 
 void routes_note(struct routes *r, int tier, const char *name, enum step_result result, const char *fmt, ...) {
@@ -37,7 +37,8 @@ void routes_note(struct routes *r, int tier, const char *name, enum step_result 
         e->tier = tier;
         e->step = name;
         e->result = result;
-        e->took_ms = routes_now(r) - r->began_ms;
+        e->at_ms = routes_now(r) - r->began_ms;
+        e->took_ms = routes_now(r) - r->step_ms;
         va_start(ap, fmt);
         vsnprintf(e->text, sizeof e->text, fmt, ap);
         va_end(ap);
@@ -59,6 +60,7 @@ static void again(void *arg) {
 
         if (r->stopping || r->running)
                 return;
+        r->cheap = r->next_reason && r->next_cheap;
         r->next_reason = NULL;
         if (routes_wanted(r->node))
                 run_begin(r, reason);
@@ -70,8 +72,16 @@ void routes_look(struct routes *r, const char *reason, bool now) {
         if (r->stopping)
                 return;
         r->next_reason = reason;
+        r->next_cheap = false;
         if (!r->running)
                 timer_set_ms(&r->again, now || earliest_ms <= at_ms ? 0 : earliest_ms - at_ms);
+}
+
+void routes_look_cheaply(struct routes *r, const char *reason) {
+        bool cheap = !r->next_reason || r->next_cheap; /* not where a whole one is wanted already */
+
+        routes_look(r, reason, false);
+        r->next_cheap = cheap;
 }
 
 static void reprobe_done(void *arg, enum ladder_probe outcome, const char *why) {
@@ -108,6 +118,8 @@ static void have_address(struct routes *r, struct router_call *c) {
                 log_notice("address_changed", "public address changed: verifying, then registering");
                 routes_look(r, "the gateway has another address", false);
         }
+        if (r->mapping.held && c->ok && c->epoch)
+                hear_epoch(r, l->gateway, false, c->epoch);
         timer_set_ms(&r->address, ROUTES_ADDRESS_MS);
 }
 
@@ -198,6 +210,20 @@ static void say(const struct routes *r, const struct ladder_route *was) {
                            now->verified ? "proved from outside" : "the directory's own check decides");
 }
 
+static void aged(void *arg) {
+        routes_look(arg, "the temporary IPv6 address ages", false);
+}
+
+/* Where only a temporary address was there, the next one is looked for in time. */
+static void watch_ageing(struct routes *r) {
+        timer_clear(&r->ageing);
+        if (!r->local.v6_temporary || r->live.tier > 2 || !strchr(r->live.endpoint, '['))
+                return;
+        log_warn("ipv6_temporary", "only a temporary IPv6 address is there: callers lose us when it ends; give this machine a stable one");
+        if (r->local.v6_preferred_s != UINT32_MAX)
+                timer_set_ms(&r->ageing, (uint64_t) MAX(r->local.v6_preferred_s / 2, 1u) * 1000);
+}
+
 void routes_adopt(struct routes *r, const struct ladder_route *route) {
         struct ladder_route was = r->live;
         struct node *n = r->node;
@@ -209,6 +235,10 @@ void routes_adopt(struct routes *r, const struct ladder_route *route) {
         r->misses = route->tier == 4 ? r->misses + 1 : 0;
         take_over(r, &r->mapping, &r->new_mapping, &r->old[0], route->tier == 1);
         take_over(r, &r->pinhole, &r->new_pinhole, &r->old[1], route->ipv6_open);
+        if (r->relay.held && !r->relay_asked)
+                router_revoke(r, &r->relay);
+        r->adopted = r->local;
+        announce_listen(r->announce, r->mapping.held ? r->mapping.where.interface : r->pinhole.held ? r->pinhole.where.interface : "");
         if (route->tier == 4)
                 routes_registered(r); /* nothing will be */
         keep_save(r);
@@ -223,6 +253,7 @@ void routes_adopt(struct routes *r, const struct ladder_route *route) {
                 if (r->mapping.held)
                         timer_set_ms(&r->address, ROUTES_ADDRESS_MS);
         }
+        watch_ageing(r);
         directory_poke(n->directory);
         if (r->next_reason)
                 routes_look(r, r->next_reason, false);
@@ -235,8 +266,42 @@ bool routes_dead(const struct routes *r, const char *url) {
         return false;
 }
 
-void routes_refused(struct routes *r, const char *endpoint) {
+/* A directory without IPv6 cannot reach what the operator's own service has reached: it is declared
+ * once as that, if the operator says so. */
+static bool declare(struct routes *r, const char *endpoint) {
+        const struct config *c = r->node->config;
+
+        if (!c->nat_declare_verified_ipv6 || !c->nat_probe_url || !r->live.verified || !strchr(endpoint, '[') ||
+            strcmp(endpoint, r->live.endpoint) != 0 || strcmp(endpoint, r->declared.url) == 0)
+                return false;
+        snprintf(r->declared.url, sizeof r->declared.url, "%s", endpoint);
+        r->declared.now = true;
+        log_notice("ipv6_declared", "the directory cannot reach our IPv6 address, nat.probe_url could: registering it once more as declared");
+        return true;
+}
+
+const char *routes_nat_type(const struct routes *r) {
+        return r && r->declared.now && strcmp(r->declared.url, r->live.endpoint) == 0 ? "full_cone" : "unknown";
+}
+
+/* The operator's own endpoint stays: the directory is asked again, and the operator told. */
+static bool stays(struct routes *r) {
+        if (r->live.kind != ROUTE_OPERATOR || r->node->config->nat_fallback)
+                return false;
+        routes_guide(r, "set_public_endpoint");
+        log_warn("operator_endpoint_needed", "the directory cannot use node.public_endpoint, which stays: check it and the "
+                 "firewall; nat.fallback = yes looks for another route");
+        return true;
+}
+
+bool routes_refused(struct routes *r, const char *endpoint) {
         struct dead_route *oldest = &r->dead[0];
+
+        if (stays(r))
+                return false;
+        if (declare(r, endpoint))
+                return true;
+        r->declared.now = false;
 
         for (size_t i = 1; i < ARRAY_SIZE(r->dead); i++)
                 if (r->dead[i].until_ms < oldest->until_ms)
@@ -244,6 +309,7 @@ void routes_refused(struct routes *r, const char *endpoint) {
         snprintf(oldest->url, sizeof oldest->url, "%s", endpoint);
         oldest->until_ms = routes_now(r) + DEAD_MS;
         routes_look(r, "the directory refused the route", true);
+        return false;
 }
 
 void routes_observed(struct routes *r, const char *address) {
@@ -269,7 +335,10 @@ struct routes *routes_new(struct node *n) {
         r->node = n;
         r->live.tier = 4;
         r->verify = verify_new(n);
-        if (!r->verify) {
+        r->announce = announce_new(n->loop, hear_announcement, r);
+        if (!r->verify || !r->announce) {
+                verify_free(r->verify);
+                announce_free(r->announce);
                 free(r);
                 return NULL;
         }
@@ -279,6 +348,7 @@ struct routes *routes_new(struct node *n) {
         timer_init(&r->router, n->loop, router_late, r);
         timer_init(&r->reprobe, n->loop, reprobe, r);
         timer_init(&r->address, n->loop, look_at_address, r);
+        timer_init(&r->ageing, n->loop, aged, r);
         keep_init(r);
         return r;
 }
@@ -291,7 +361,10 @@ struct routes *routes_free(struct routes *r) {
         timer_clear(&r->reprobe);
         timer_clear(&r->address);
         keep_drop(r, &r->mapping);
+        timer_clear(&r->ageing);
         keep_drop(r, &r->pinhole);
+        keep_drop(r, &r->relay);
+        announce_free(r->announce);
         verify_free(r->verify);
         free(r);
         return NULL;
@@ -308,7 +381,8 @@ void routes_start(struct routes *r) {
 
 /* Back to what the configuration says: what was found is given up. */
 static void retire(struct routes *r) {
-        struct kept_lease *const all[] = {&r->pinhole, &r->new_pinhole, &r->mapping, &r->new_mapping, &r->old[0], &r->old[1]};
+        struct kept_lease *const all[] = {&r->pinhole, &r->new_pinhole, &r->mapping, &r->new_mapping, &r->old[0], &r->old[1],
+                                           &r->relay};
 
         run_cancel(r);
         timer_clear(&r->again);
@@ -320,6 +394,8 @@ static void retire(struct routes *r) {
                         router_revoke(r, all[i]);
                 }
         r->live = (struct ladder_route){.tier = 4};
+        timer_clear(&r->ageing);
+        announce_listen(r->announce, "");
         keep_save(r);
 }
 
@@ -345,7 +421,8 @@ static void closed(struct routes *r, struct router_call *c) {
 }
 
 static void close_next(struct routes *r) {
-        struct kept_lease *const all[] = {&r->pinhole, &r->new_pinhole, &r->mapping, &r->new_mapping, &r->old[0], &r->old[1]};
+        struct kept_lease *const all[] = {&r->pinhole, &r->new_pinhole, &r->mapping, &r->new_mapping, &r->old[0], &r->old[1],
+                                           &r->relay};
         struct router_call *c;
 
         for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
@@ -370,6 +447,8 @@ void routes_stop(struct routes *r, void (*fn)(void *arg), void *arg) {
                 return;
         run_cancel(r);
         r->stopping = true;
+        announce_listen(r->announce, "");
+        timer_clear(&r->ageing);
         timer_clear(&r->again);
         timer_set_ms(&r->budget, STOP_MS);
         close_next(r);

@@ -32,10 +32,14 @@ struct routes *routes_free(struct routes *r);
 void routes_start(struct routes *r);
 /* Something has happened (static reason): look again. now: without the pause between detections. */
 void routes_look(struct routes *r, const char *reason, bool now);
+/* The same for what may have changed nothing: where addresses, gateway and leases are those of the
+ * live route, only the leases are renewed. */
+void routes_look_cheaply(struct routes *r, const char *reason);
 /* A setting that a detection depends on was changed. */
 void routes_reload(struct routes *r);
-/* The directory refused this endpoint: it is dead for 300 s, the ladder goes on below it. */
-void routes_refused(struct routes *r, const char *endpoint);
+/* The directory refused this endpoint: it is dead for 300 s, the ladder goes on below it. An endpoint
+ * of the operator stays, without nat.fallback. True: the same may be registered again at once. */
+bool routes_refused(struct routes *r, const char *endpoint);
 /* The directory has what is published now: what belonged to the route before may be closed. */
 void routes_registered(struct routes *r);
 /* How others saw us. */
@@ -45,6 +49,10 @@ void routes_stop(struct routes *r, void (*fn)(void *arg), void *arg);
 
 /* The route that is published; tier 4 = none. */
 const struct ladder_route *routes_live(const struct routes *r);
+/* nat_type of a REGISTER: "unknown", or once what nat.declare_verified_ipv6 allows. */
+const char *routes_nat_type(const struct routes *r);
+/* Whether workers get to relay.port by the live route: if not, this node is no relay. */
+bool routes_relay_open(const struct routes *r);
 /* The pinhole of the live route; false: none. id 0: its protocol has none. */
 bool routes_pinhole(const struct routes *r, unsigned *ret_id, uint32_t *ret_lease_s);
 bool routes_looking(const struct routes *r);

@@ -5,10 +5,12 @@
 /* What the files of the route manager share. Everything runs on the loop but the work of a
  * router_call. */
 
+#include "announce.h"
 #include "gateway.h"
 #include "local.h"
 #include "loop.h"
 #include "node.h"
+#include "ptr.h"
 #include "routes.h"
 #include "verify.h"
 
@@ -17,13 +19,15 @@
 struct router_call {
         struct routes *routes;        /* NULL: given up */
         struct loop *loop;
-        enum router_what { ROUTER_FACTS, ROUTER_MAP, ROUTER_PINHOLE, ROUTER_RENEW, ROUTER_REVOKE, ROUTER_ADDRESS } what;
+        enum router_what { ROUTER_FACTS, ROUTER_MAP, ROUTER_PINHOLE, ROUTER_RENEW, ROUTER_REVOKE, ROUTER_ADDRESS, ROUTER_NAME } what;
+        struct kept_lease *of;        /* ROUTER_RENEW */
         struct gateway_job job;
         struct gateway_lease lease;
         struct gateway_result result;
         struct reach_facts facts;
         int facts_error;
         char address[INET_ADDRSTRLEN];
+        char name[PTR_NAME_MAX];      /* ROUTER_NAME: of address */
         uint32_t epoch;
         bool ok, made;
         void (*done)(struct routes *r, struct router_call *c);
@@ -31,12 +35,14 @@ struct router_call {
 
 #define ROUTES_DEAD_MAX 4
 
+
 /* What a router has opened, and its clock. */
 struct kept_lease {
         bool held;
         struct gateway_lease lease;
         struct gateway_where where;
         uint64_t granted_ms;          /* clock_mono_ms */
+        uint64_t epoch_ms;            /* when lease.epoch was told */
         unsigned failures;            /* renewals in a row */
         struct timer timer;
         uint64_t renewals, renewals_failed;
@@ -50,7 +56,7 @@ struct evidence {
         const char *step;             /* static */
         enum step_result result;
         char text[160];
-        uint64_t took_ms;
+        uint64_t at_ms, took_ms;      /* since the run began; of this step */
 };
 
 struct routes {
@@ -59,18 +65,31 @@ struct routes {
         struct local local;
         struct local_texts {
                 char nic[INET_ADDRSTRLEN], observed[INET_ADDRSTRLEN], ipv6[INET6_ADDRSTRLEN];
+                char operator[LADDER_URL_MAX];
         } texts;                      /* what ladder.facts borrows */
         bool running, stopping;
         const char *reason;           /* of the run, static */
         const char *next_reason;      /* another one is wanted, NULL = not */
-        uint64_t began_ms, ended_ms;
-        struct timer again, budget, router, reprobe, address;
+        bool cheap, next_cheap;       /* the route is left alone where nothing about it has changed */
+        uint64_t began_ms, ended_ms, step_ms;
+        struct timer again, budget, router, reprobe, address, ageing;
         struct router_call *call;
         struct fetch *echo, *tunnel;
         struct verify *verify;
         struct kept_lease mapping, pinhole;          /* of the live route */
         struct kept_lease new_mapping, new_pinhole;  /* of the run */
         struct kept_lease old[2];                    /* closed once the new route is registered */
+        struct kept_lease relay;                     /* the port where workers dial in */
+        bool relay_asked, relay_open;                /* of the run; of the live route */
+        void (*relay_then)(struct routes *r);
+        bool no_igd;                                 /* of the run: nobody speaks UPnP over IPv4 */
+        uint64_t pcp_quiet_ms;                       /* a PCP server wants no question before */
+        struct announce *announce;
+        struct local adopted;                        /* what the live route was found with */
+        struct declared_route {                      /* registered once more as full_cone */
+                char url[LADDER_URL_MAX];
+                bool now;
+        } declared;
         struct ladder_route live;
         char observed[INET6_ADDRSTRLEN];
         uint64_t observed_ms;
@@ -113,9 +132,23 @@ void keep_save(struct routes *r);
 /* What a process before us left open: its nonces, so that it can be taken over. */
 void keep_load(struct routes *r);
 
+/* Again at once. */
+void keep_renew_now(struct routes *r, struct kept_lease *k);
+
+/* routes_hear.c: what gateways tell of their state */
+void hear_announcement(void *arg, const struct pcp_announcement *a, const char *from);
+void hear_epoch(struct routes *r, const char *gateway, bool pcp, uint32_t epoch);
+bool epoch_says_reset(const struct kept_lease *k, bool pcp, uint32_t epoch, uint64_t now_ms);
+
+/* routes_relay.c: the port of a relay operator */
+/* Whether a question about it is on its way: adopt() of routes_run.c is called behind it. */
+bool relay_ask(struct routes *r, void (*then)(struct routes *r));
+
 /* routes_run.c: a detection */
 void run_begin(struct routes *r, const char *reason);
 void run_cancel(struct routes *r);
+/* What is known of routers, and the nonce of what we may hold. */
+void run_fill_job(struct routes *r, struct gateway_job *j, const struct kept_lease *held);
 /* A router does not come to an end: as if it had refused. */
 void run_router_late(struct routes *r);
 void run_out_of_time(struct routes *r);

@@ -21,7 +21,8 @@
 #define STATE_NAME "nat-state.json"
 
 static void lease_lost(struct routes *r, struct kept_lease *k, const char *reason) {
-        log_warn("route_lost", "the router dropped our %s: looking again", k->lease.pinhole ? "pinhole" : "mapping");
+        log_warn("route_lost", "the router dropped our %s: looking again",
+                 k == &r->relay ? "mapping of the relay port" : k->lease.pinhole ? "pinhole" : "mapping");
         k->held = false;
         timer_clear(&k->timer);
         keep_save(r);
@@ -43,7 +44,8 @@ static void arm(struct kept_lease *k) {
         timer_set_ms(&k->timer, k->lease.lease_s ? jitter((uint64_t) MAX(s, 1u) * 1000) : PERMANENT_LOOK_MS);
 }
 
-static void renew_failed(struct routes *r, struct kept_lease *k) {
+/* retry_s: the router does not want to be asked before. */
+static void renew_failed(struct routes *r, struct kept_lease *k, uint32_t retry_s) {
         uint64_t age_ms = routes_now(r) - k->granted_ms, life_ms = (uint64_t) k->lease.lease_s * 1000;
         uint64_t wait_ms = (uint64_t) RENEW_RETRY_MS << MIN(k->failures, 5u);
 
@@ -53,7 +55,7 @@ static void renew_failed(struct routes *r, struct kept_lease *k) {
                 lease_lost(r, k, "lease");
                 return;
         }
-        timer_set_ms(&k->timer, MIN(wait_ms, (uint64_t) RENEW_RETRY_MAX_MS));
+        timer_set_ms(&k->timer, MAX(MIN(wait_ms, (uint64_t) RENEW_RETRY_MAX_MS), (uint64_t) retry_s * 1000));
 }
 
 /* Another port or another address outside is another route. */
@@ -62,21 +64,39 @@ static bool moved(const struct gateway_lease *before, const struct gateway_lease
                (now->external_ip[0] && before->external_ip[0] && strcmp(now->external_ip, before->external_ip) != 0);
 }
 
+/* What this renewal has mended by the way is lost of the other leases of the same gateway. */
+static void others_if_reset(struct routes *r, struct kept_lease *k, const struct gateway_lease *now) {
+        bool reset = epoch_says_reset(k, now->protocol == MAP_PCP, now->epoch, routes_now(r));
+
+        k->lease.epoch = now->epoch;
+        k->epoch_ms = routes_now(r);
+        if (reset)
+                hear_epoch(r, now->gateway, now->protocol == MAP_PCP, now->epoch);
+}
+
 static void renewed(struct routes *r, struct router_call *c) {
-        struct kept_lease *k = c->lease.pinhole ? &r->pinhole : &r->mapping;
+        struct kept_lease *k = c->of;
 
         if (!k->held)
                 return;
+        if (c->result.lost) {
+                lease_lost(r, k, "lease");
+                return;
+        }
         if (!c->result.granted) {
-                renew_failed(r, k);
+                renew_failed(r, k, c->result.retry_s);
                 return;
         }
         k->failures = 0;
         k->renewals++;
         k->granted_ms = routes_now(r);
+        if (k->lease.epoch && c->result.lease.epoch)
+                others_if_reset(r, k, &c->result.lease);
+        k->epoch_ms = k->granted_ms;
         if (moved(&k->lease, &c->result.lease)) {
                 k->lease = c->result.lease;
                 keep_save(r);
+                arm(k);
                 routes_look(r, "mapping moved", false);
                 return;
         }
@@ -98,13 +118,14 @@ static void renew(struct routes *r, struct kept_lease *k) {
         }
         c = router_call_new(r, ROUTER_RENEW, renewed);
         if (!c) {
-                renew_failed(r, k);
+                renew_failed(r, k, 0);
                 return;
         }
+        c->of = k;
         c->lease = k->lease;
         c->job.where = k->where;
         if (!router_ask(r, c, ROUTES_ROUTER_MS))
-                renew_failed(r, k);
+                renew_failed(r, k, 0);
 }
 
 static void renew_mapping(void *arg) {
@@ -119,9 +140,21 @@ static void renew_pinhole(void *arg) {
         renew(r, &r->pinhole);
 }
 
+static void renew_relay(void *arg) {
+        struct routes *r = arg;
+
+        renew(r, &r->relay);
+}
+
+void keep_renew_now(struct routes *r, struct kept_lease *k) {
+        (void) r;
+        timer_set_ms(&k->timer, 0);
+}
+
 void keep_init(struct routes *r) {
         timer_init(&r->mapping.timer, r->node->loop, renew_mapping, r);
         timer_init(&r->pinhole.timer, r->node->loop, renew_pinhole, r);
+        timer_init(&r->relay.timer, r->node->loop, renew_relay, r);
 }
 
 void keep_lease(struct routes *r, struct kept_lease *k, const struct gateway_lease *l, const struct gateway_where *w) {
@@ -129,7 +162,7 @@ void keep_lease(struct routes *r, struct kept_lease *k, const struct gateway_lea
         k->lease = *l;
         k->where = *w;
         k->failures = 0;
-        k->granted_ms = routes_now(r);
+        k->granted_ms = k->epoch_ms = routes_now(r);
         arm(k);
 }
 
@@ -197,6 +230,7 @@ void keep_save(struct routes *r) {
         iicp_buf_puts(&s->text, "{\"version\":1");
         print_lease(&s->text, "mapping", &r->mapping, wall_s, routes_now(r));
         print_lease(&s->text, "pinhole", &r->pinhole, wall_s, routes_now(r));
+        print_lease(&s->text, "relay", &r->relay, wall_s, routes_now(r));
         iicp_buf_puts(&s->text, "}\n");
         if (s->text.error || loop_block(r->node->loop, save_work, save_done, s) < 0) {
                 iicp_buf_free(&s->text);
@@ -229,6 +263,7 @@ void keep_load(struct routes *r) {
         if (json_object_is_type(doc, json_type_object)) {
                 load_nonce(doc, "mapping", &r->mapping);
                 load_nonce(doc, "pinhole", &r->pinhole);
+                load_nonce(doc, "relay", &r->relay);
         }
         json_object_put(doc);
         iicp_buf_free(&text);

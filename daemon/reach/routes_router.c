@@ -35,6 +35,9 @@ static void work(void *arg) {
         case ROUTER_ADDRESS:
                 c->ok = gateway_address(&c->lease, c->address, &c->epoch);
                 break;
+        case ROUTER_NAME:
+                c->ok = ptr_lookup(c->address, c->name);
+                break;
         }
         if (atomic_load(&c->job.abandoned) && opened(c)) {
                 gateway_revoke(&c->result.lease);

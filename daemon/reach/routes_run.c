@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <iicp/address.h>
+#include <iicp/endpoint.h>
 #include <iicp/json.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,12 +24,19 @@ static void step(struct routes *r);
 
 /* ---- what the ladder asks for ---- */
 
+/* What the operator says is not doubted. */
+static bool is_operators(const struct routes *r, const char *url) {
+        const struct ladder_facts *f = &r->ladder.facts;
+
+        return f->operator_endpoint && strcmp(url, f->operator_endpoint) == 0;
+}
+
 static const char *probe_step(const struct routes *r, const struct ladder_action *a) {
         const struct ladder_facts *f = &r->ladder.facts;
 
         if (a->ipv6)
                 return r->new_pinhole.held ? "IPv6 pinhole" : "IPv6 open";
-        if (f->operator_endpoint && strcmp(a->url, f->operator_endpoint) == 0)
+        if (is_operators(r, a->url))
                 return "own endpoint";
         if (r->new_mapping.held)
                 return "mapped port";
@@ -56,6 +64,9 @@ static void note_gateway(struct routes *r, int tier, const char *name, const str
                             result->evidence[i]);
         if (result->guidance)
                 routes_guide(r, result->guidance);
+        r->no_igd |= result->no_igd;
+        if (result->retry_s)
+                r->pcp_quiet_ms = routes_now(r) + (uint64_t) result->retry_s * 1000;
 }
 
 static void mapped(struct routes *r, struct router_call *c) {
@@ -75,10 +86,29 @@ static void mapped(struct routes *r, struct router_call *c) {
         step(r);
 }
 
+/* A router that does not know the first address may know another one: then that is the candidate. An
+ * endpoint of the operator follows it, and is told so. */
+static void take_address(struct routes *r, const char *address) {
+        struct ladder_facts *f = &r->ladder.facts;
+        struct iicp_url url;
+
+        if (!address[0] || strcmp(address, r->texts.ipv6) == 0)
+                return;
+        snprintf(r->texts.ipv6, sizeof r->texts.ipv6, "%s", address);
+        if (f->operator_endpoint && iicp_url_parse(iicp_str(f->operator_endpoint), &url) == 0 && url.ipv6 && !url.https) {
+                snprintf(r->texts.operator, sizeof r->texts.operator, "http://[%s]:%u%.128s", address, url.port, url.path);
+                f->operator_endpoint = r->texts.operator;
+                log_notice("endpoint_rewritten", "the router opens another IPv6 address of this machine than that of "
+                           "node.public_endpoint: that one is published; iicpctl routes");
+        }
+}
+
 static void pinholed(struct routes *r, struct router_call *c) {
         note_gateway(r, 2, "pinhole", &c->result);
-        if (c->result.granted)
+        if (c->result.granted) {
                 keep_lease(r, &r->new_pinhole, &c->result.lease, &c->job.where);
+                take_address(r, c->result.lease.address);
+        }
         ladder_pinholed(&r->ladder, c->result.granted, map_protocol_name(c->result.lease.protocol));
         step(r);
 }
@@ -104,6 +134,20 @@ static void take_nonce(const struct kept_lease *k, struct gateway_job *j) {
         memcpy(j->nonce, k->lease.nonce, sizeof j->nonce);
 }
 
+void run_fill_job(struct routes *r, struct gateway_job *j, const struct kept_lease *held) {
+        const struct local *l = &r->local;
+
+        fill_protocols(r, j);
+        take_nonce(held, j);
+        j->pcp_quiet = routes_now(r) < r->pcp_quiet_ms;
+        j->no_igd = r->no_igd;
+        j->where_v4 = l->v4;
+        if (strcmp(j->where.address, l->v6.address) != 0)
+                return;
+        j->n_others = l->n_v6_others;
+        memcpy(j->others, l->v6_others, sizeof j->others);
+}
+
 static bool ask_router(struct routes *r, enum router_what what, void (*done)(struct routes *, struct router_call *)) {
         struct router_call *c = router_call_new(r, what, done);
         struct kept_lease *k = what != ROUTER_REVOKE            ? NULL
@@ -114,8 +158,7 @@ static bool ask_router(struct routes *r, enum router_what what, void (*done)(str
                 return false;
         c->job.where = what == ROUTER_PINHOLE ? r->local.v6 : r->local.v4;
         c->job.internal = c->job.external = r->ladder.facts.port;
-        fill_protocols(r, &c->job);
-        take_nonce(what == ROUTER_PINHOLE ? &r->pinhole : &r->mapping, &c->job);
+        run_fill_job(r, &c->job, what == ROUTER_PINHOLE ? &r->pinhole : &r->mapping);
         if (k) {
                 c->lease = k->lease;
                 c->job.where = k->where;
@@ -159,12 +202,14 @@ static void step(struct routes *r) {
         for (;;) {
                 const struct ladder_action *a = ladder_next(&r->ladder);
 
+                r->step_ms = routes_now(r);
                 switch (a->ask) {
                 case LADDER_DONE:
-                        adopt(r);
+                        if (!relay_ask(r, adopt))
+                                adopt(r);
                         return;
                 case LADDER_PROBE:
-                        if (routes_dead(r, a->url)) {
+                        if (routes_dead(r, a->url) && !is_operators(r, a->url)) {
                                 routes_note(r, 0, probe_step(r, a), STEP_REFUSED, "the directory refused it a moment ago");
                                 ladder_probed(&r->ladder, PROBE_REFUTED);
                                 continue;
@@ -212,12 +257,39 @@ static bool is_public_v4(const char *text) {
                iicp_addr_class((const struct sockaddr *) &a) == IICP_ADDR_PUBLIC;
 }
 
+/* Which of our other addresses is that of an IPv6 endpoint of the operator, -1 = none. */
+static int own_v6(const struct routes *r, const char *endpoint) {
+        const struct local *l = &r->local;
+        struct iicp_url url;
+
+        if (!endpoint || iicp_url_parse(iicp_str(endpoint), &url) < 0 || !url.ipv6)
+                return -1;
+        for (unsigned i = 0; i < l->n_v6_others; i++)
+                if (strcmp(url.host, l->v6_others[i]) == 0)
+                        return (int) i;
+        return -1;
+}
+
+/* The pinhole is asked for it first, and for what was the first choice behind it. */
+static void prefer_v6(struct routes *r, int i) {
+        char first[INET6_ADDRSTRLEN];
+
+        if (i < 0)
+                return;
+        memcpy(first, r->local.v6.address, sizeof first);
+        memcpy(r->local.v6.address, r->local.v6_others[i], sizeof r->local.v6.address);
+        memcpy(r->local.v6_others[i], first, sizeof first);
+        memcpy(r->texts.ipv6, r->local.v6.address, sizeof r->texts.ipv6);
+}
+
 static void climb(struct routes *r) {
         const struct config *c = r->node->config;
         struct local_texts *t = &r->texts;
         bool fresh = r->observed[0] && routes_now(r) - r->observed_ms < (uint64_t) ROUTES_OBSERVED_S * 1000;
         struct ladder_facts f = {
                 .port = listener_port(r->node->listener),
+                .operator_endpoint = c->public_endpoint,
+                .operator_refused = c->public_endpoint && c->nat_fallback && routes_dead(r, c->public_endpoint),
                 .tunnel_endpoint = c->nat_tunnel_url,
                 .auto_detect = c->nat_auto,
                 .skip_mapping = !c->nat_map,
@@ -236,6 +308,7 @@ static void climb(struct routes *r) {
         f.observed_v4 = t->observed[0] ? t->observed : NULL;
         if (r->local.bridged)
                 routes_guide(r, "container");
+        prefer_v6(r, own_v6(r, c->public_endpoint));
         verify_begin_run(r->verify);
         ladder_start(&r->ladder, &f);
         timer_set_ms(&r->budget, ROUTES_BUDGET_MS);
@@ -274,11 +347,40 @@ void run_router_late(struct routes *r) {
         nothing.done(r, &nothing);
 }
 
+/* Same addresses and gateways, and what a router has opened still lives. */
+static bool nothing_new(const struct routes *r) {
+        return r->live.tier <= 2 && local_same(&r->local, &r->adopted) && (r->live.tier != 1 || r->mapping.held) &&
+               (r->live.kind != ROUTE_PINHOLE || r->pinhole.held);
+}
+
+/* The leases are made again, in case the gateway is another one with the same address: what moved is
+ * noticed then. Nothing is registered. */
+static void run_unchanged(struct routes *r) {
+        struct kept_lease *const all[] = {&r->mapping, &r->pinhole, &r->relay};
+
+        r->running = r->cheap = false;
+        r->ended_ms = routes_now(r);
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+                if (all[i]->held)
+                        keep_renew_now(r, all[i]);
+        log_debug("route_same", "%s, but nothing about the route: it stays", r->reason);
+        if (r->next_reason)
+                routes_look(r, r->next_reason, false);
+        directory_poke(r->node->directory);
+}
+
 static void have_facts(struct routes *r, struct router_call *c) {
         if (c->facts_error < 0)
                 log_warn("network_unknown", "the kernel does not tell addresses and routes (%s): no route is looked for",
                          strerror(-c->facts_error));
         local_derive(&c->facts, local_container_marks(environ), &r->local);
+        if (r->cheap && c->facts_error == 0 && nothing_new(r)) {
+                run_unchanged(r);
+                return;
+        }
+        if (r->cheap)
+                r->n_evidence = r->n_guidance = 0;
+        r->cheap = false;
         if (c->facts_error == 0) /* else those of before: nobody of ours shall pass as a caller */
                 witness_own(&r->node->witness, &c->facts);
         routes_note(r, 0, "this host", STEP_WORKS, "%s%s%s%s%s%s", r->local.v4.interface, r->local.v4.interface[0] ? " " : "",
@@ -302,8 +404,10 @@ void run_begin(struct routes *r, const char *reason) {
         verify_stop(r->verify); /* as does a look at the live route */
         r->running = true;
         r->reason = reason;
-        r->began_ms = routes_now(r);
-        r->n_evidence = r->n_guidance = 0;
+        r->began_ms = r->step_ms = routes_now(r);
+        r->relay_asked = r->no_igd = false;
+        if (!r->cheap) /* else what is known stays until something turns out to be other */
+                r->n_evidence = r->n_guidance = 0;
         c = router_call_new(r, ROUTER_FACTS, have_facts);
         if (!c || !router_ask(r, c, ROUTES_ROUTER_MS)) {
                 r->running = false;

@@ -5,7 +5,7 @@
 
 static void OX_10_place_excerpt_and_guess(void **state) {
         struct loaded l = load("[limits]\nmax_concurent = 4\n[backend gpu]\nurl      = htp://localhost:11434\n"
-                               "[backends]\nx = 1\n[log]\nport = 3\nlevel = inof\n");
+                               "[backends]\nx = 1\n[log]\ndrain = 3\nlevel = inof\n");
         char text[4096];
 
         (void) state;
@@ -19,9 +19,9 @@ static void OX_10_place_excerpt_and_guess(void **state) {
                 "   4 | url      = htp://localhost:11434\n"
                 "     |            ^~~ did you mean 'http'?\n"
                 "iicp.conf:5:1: error: unknown section [backends]; did you mean [backend NAME]?\n"
-                "iicp.conf:8:1: error: unknown key 'port' in [log]\n"
-                "   8 | port = 3\n"
-                "     | ^~~~ known in [listen]\n"
+                "iicp.conf:8:1: error: unknown key 'drain' in [log]\n"
+                "   8 | drain = 3\n"
+                "     | ^~~~~ known in [limits]\n"
                 "iicp.conf:9:9: error: 'inof' is no value of level (debug/info/notice/warn/err)\n"
                 "   9 | level = inof\n"
                 "     |         ^~~~ did you mean 'info'?\n");
@@ -44,13 +44,13 @@ static void OX_10_all_problems_in_one_run_in_file_order(void **state) {
 }
 
 static void OX_10_known_but_not_built(void **state) {
-        struct loaded l = load("[relay]\noperator = yes\n[mesh]\nenabled = no\n");
+        struct loaded l = load("[directory]\nticket_issuers = x\n[network]\nproxy_password = file:x\n");
 
         (void) state;
         assert_null(l.c);
         assert_int_equal(l.p.n_errors, 2);
-        assert_non_null(problem_with(&l, "relay.operator is known, but this build does not have it yet"));
-        assert_non_null(problem_with(&l, "mesh.enabled is known"));
+        assert_non_null(problem_with(&l, "directory.ticket_issuers is known, but this build does not have it yet"));
+        assert_non_null(problem_with(&l, "network.proxy_password is known"));
         unload(&l);
 }
 
@@ -168,6 +168,31 @@ static void distance_of_words(void **state) {
         assert_int_equal(edit_distance("abcdef", "drain", 2), 3);
 }
 
+static void IICPD_04_33_managed_names_the_missing_approval(void **state) {
+        static const struct {
+                const char *text, *says; /* NULL = fine */
+        } cases[] = {
+                {"[operator]\nprofile = managed\n", "operator.approve_mapping"},
+                {"[operator]\nprofile = managed\napprove_mapping = yes\n", NULL},
+                {"[operator]\nprofile = managed\n[nat]\nmap = no\n", NULL},
+                {"[operator]\nprofile = managed\n[nat]\nauto = no\n", NULL},
+                {"[operator]\nprofile = managed\napprove_mapping = yes\n[nat]\ntunnel_url = https://a.example.net\n",
+                 "operator.approve_tunnel"},
+                {"[operator]\nprofile = managed\napprove_mapping = yes\napprove_tunnel = yes\n[nat]\ntunnel_url = https://a.example.net\n",
+                 NULL},
+                {"[operator]\nprofile = convenience\n", NULL},
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct loaded l = load(cases[i].text);
+
+                if (!cases[i].says != (l.c != NULL) || (cases[i].says && !problem_with(&l, cases[i].says)))
+                        fail_msg("case %zu: %s", i, l.c ? "accepted" : l.p.n ? l.p.v[0].text : "refused");
+                unload(&l);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(OX_10_place_excerpt_and_guess),
@@ -180,6 +205,7 @@ int main(void) {
                 cmocka_unit_test(lines_that_are_no_text),
                 cmocka_unit_test(many_problems_are_counted_but_bounded),
                 cmocka_unit_test(distance_of_words),
+                cmocka_unit_test(IICPD_04_33_managed_names_the_missing_approval),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -490,6 +490,11 @@ const struct ladder_route *routes_live(const struct routes *r) {
         return NULL;
 }
 
+const char *routes_nat_type(const struct routes *r) {
+        (void) r;
+        return "unknown";
+}
+
 void routes_registered(struct routes *r) {
         (void) r;
 }
