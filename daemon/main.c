@@ -39,7 +39,8 @@ static void print_help(FILE *f) {
               "      --allow-core           allow core dumps; they hold keys and tasks\n"
               "      --version, --help\n\n"
               "Exit status: 0 clean stop, 1 internal failure, 2 usage, 69 cannot listen, 73 state folder\n"
-              "unusable or in use, 78 configuration. See iicpd(8) and iicp.conf(5).\n", f);
+              "unusable or in use, 75 the way in is dead and 76 recovery (both: to be started again),\n"
+              "78 configuration. See iicpd(8) and iicp.conf(5).\n", f);
 }
 
 static int usage(const char *program) {

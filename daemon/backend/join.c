@@ -279,7 +279,21 @@ void backends_models_json(const struct backends *s, struct iicp_buf *out) {
                         iicp_buf_json_str(out, iicp_str(s->v[i]->name));
                         if (seen && seen->context)
                                 iicp_buf_printf(out, ",\"context\":%lld", (long long) seen->context);
-                        iicp_buf_puts(out, "}");
+                        iicp_buf_printf(out, ",\"there\":%s}", seen ? "true" : "false");
+                        comma = ",";
+                }
+        /* seen once; a second equal look is awaited before the node registers again */
+        for (size_t i = 0; i < s->n; i++)
+                for (size_t k = 0; s->v[i]->differs && k < s->v[i]->differs->n; k++) {
+                        const char *name = s->v[i]->differs->v[k].name;
+
+                        if (model_list_find(s->v[i]->registered, iicp_str(name)))
+                                continue;
+                        iicp_buf_printf(out, "%s{\"model\":", comma);
+                        iicp_buf_json_str(out, iicp_str(name));
+                        iicp_buf_puts(out, ",\"backend\":");
+                        iicp_buf_json_str(out, iicp_str(s->v[i]->name));
+                        iicp_buf_puts(out, ",\"there\":true,\"seen_once\":true}");
                         comma = ",";
                 }
         iicp_buf_puts(out, "]");

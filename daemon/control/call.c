@@ -50,6 +50,17 @@ void call_audit(const struct call *call, const char *action) {
         log_notice("control_action", "%s by %s", action, who);
 }
 
+void call_audit_outcome(const struct call *call, const char *action, const char *outcome) {
+        char who[64];
+
+        caller(call, who, sizeof(who));
+        log_notice("control_action", "%s by %s: %s", action, who, outcome);
+}
+
+struct log_override *call_log_override(const struct call *call) {
+        return call->control->log;
+}
+
 struct node *call_node(const struct call *call) {
         return call->control->node;
 }

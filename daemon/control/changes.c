@@ -76,6 +76,10 @@ unsigned post_rotate_key(struct call *call, struct iicp_buf *out) {
                 return stopping(out);
         call_audit(call, "rotate-key");
         r = rotation_now(n->rotation);
+        call_audit_outcome(call, "rotate-key", r == 0             ? "a new key is made; the directory is told"
+                                               : r == -EALREADY   ? "one is under way; the directory is asked again"
+                                               : r == -EOPNOTSUPP ? "encryption is off"
+                                                                  : "no new key could be made");
         if (r == -EOPNOTSUPP)
                 return call_fault(out, 409, "encryption_off", "encryption.enabled is no: there is no key in use",
                              "set encryption.enabled and reload");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/control.h"
+#include "control/log_level.h"
 #include "control/server.h"
 
 #include "log.h"
@@ -72,7 +73,8 @@ int control_new(struct node *node, struct control **ret, char *why, unsigned lon
         c->node = node;
         c->own = (struct control_socket){.control = c, .fd = -1};
         c->status = (struct control_socket){.control = c, .fd = -1, .open = true};
-        r = control_bind(&c->own, node->config, node->config->control_socket, why, why_cap);
+        c->log = log_override_new(node);
+        r = c->log ? control_bind(&c->own, node->config, node->config->control_socket, why, why_cap) : -ENOMEM;
         if (r == 0)
                 r = open_status(c, why, why_cap);
         if (r < 0)
@@ -106,6 +108,7 @@ struct control *control_free(struct control *c) {
         if (c->http)
                 MHD_stop_daemon(c->http);
         streams_free(c);
+        log_override_free(c->log);
         control_unbind(&c->own);
         control_unbind(&c->status);
         free(c);

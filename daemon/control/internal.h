@@ -24,6 +24,8 @@ bool call_is_open(const struct call *call);
 void call_who(const struct call *call, char *name, size_t cap);
 /* One audit line. */
 void call_audit(const struct call *call, const char *action);
+/* What came of it, for changes that take their time. */
+void call_audit_outcome(const struct call *call, const char *action, const char *outcome);
 /* Writes an error document; returns status. */
 unsigned call_fault(struct iicp_buf *out, unsigned status, const char *code, const char *message, const char *todo);
 /* The answer comes later, by call_resume: the function returns 0. */
@@ -36,11 +38,7 @@ void call_stream(struct call *call, struct MHD_Response *response);
 unsigned get_status(struct call *call, struct iicp_buf *out);
 unsigned get_health(struct call *call, struct iicp_buf *out);
 unsigned get_findings(struct call *call, struct iicp_buf *out);
-unsigned get_tasks(struct call *call, struct iicp_buf *out);
-unsigned get_backends(struct call *call, struct iicp_buf *out);
 unsigned get_backend(struct call *call, struct iicp_buf *out);
-unsigned get_models(struct call *call, struct iicp_buf *out);
-unsigned get_config(struct call *call, struct iicp_buf *out);
 unsigned get_config_key(struct call *call, struct iicp_buf *out);
 unsigned get_metrics(struct call *call, struct iicp_buf *out);
 unsigned get_version(struct call *call, struct iicp_buf *out);
@@ -63,7 +61,18 @@ unsigned get_directory(struct call *call, struct iicp_buf *out);
 /* account.c: both ask the directory. */
 unsigned get_credits(struct call *call, struct iicp_buf *out);
 unsigned get_quote(struct call *call, struct iicp_buf *out);
+/* backends.c */
+unsigned get_backends(struct call *call, struct iicp_buf *out);
+unsigned get_models(struct call *call, struct iicp_buf *out);
+/* tasks.c */
+unsigned get_tasks(struct call *call, struct iicp_buf *out);
+unsigned get_task(struct call *call, struct iicp_buf *out); /* /v1/tasks/PREFIX */
+unsigned post_selftest(struct call *call, struct iicp_buf *out);
+/* settings.c */
+unsigned get_config(struct call *call, struct iicp_buf *out);
+unsigned get_config_diff(struct call *call, struct iicp_buf *out);
 /* log_level.c */
+struct log_override *call_log_override(const struct call *call);
 unsigned get_log(struct call *call, struct iicp_buf *out);
 unsigned put_log(struct call *call, struct iicp_buf *out);
 /* routes.c */

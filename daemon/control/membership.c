@@ -28,6 +28,7 @@ static void reregistered(void *arg, bool ok) {
         struct iicp_buf out = {0};
 
         directory_refusal(d, &refusal);
+        call_audit_outcome(call, "reregister", ok ? "registered" : directory_why(d));
         iicp_buf_printf(&out, "{\"schema\":\"iicp.reregister/1\",\"registered\":%s", ok ? "true" : "false");
         if (!ok) {
                 put_member(&out, "class", refusal.cls);
@@ -88,6 +89,7 @@ static unsigned wrong_node(struct iicp_buf *out) {
 static void deregistered(void *arg, bool ok) {
         struct iicp_buf out = {0};
 
+        call_audit_outcome(arg, "deregister", ok ? "the directory has let this node go" : "the directory did not confirm");
         if (ok)
                 iicp_buf_puts(&out, "{\"schema\":\"iicp.deregister/1\",\"deregistered\":true}");
         else

@@ -39,6 +39,7 @@ struct control {
         struct MHD_Daemon *http;
         struct mhd_loop loop;
         struct streams *streams;      /* readers of /v1/events */
+        struct log_override *log;     /* another level for a while */
         bool closing;
         struct call *waiting;         /* requests that wait for an outcome */
         uint64_t last_request;        /* id of the youngest that nobody waits for */

@@ -41,32 +41,12 @@ static unsigned document(struct iicp_buf *out, const char *schema, const char *m
         return 200;
 }
 
-static void put_tasks(struct node *n, struct iicp_buf *out) {
-        corridor_tasks_json(n->corridor, out);
-}
-
-static void put_backends(struct node *n, struct iicp_buf *out) {
-        backends_json(n->backends, out);
-}
-
-static void put_models(struct node *n, struct iicp_buf *out) {
-        backends_models_json(n->backends, out);
-}
-
 static void put_findings(struct node *n, struct iicp_buf *out) {
         findings_json(n->findings, out);
 }
 
 unsigned get_findings(struct call *call, struct iicp_buf *out) {
         return document(out, "findings", "findings", call_node(call), put_findings);
-}
-
-unsigned get_tasks(struct call *call, struct iicp_buf *out) {
-        return document(out, "tasks", "tasks", call_node(call), put_tasks);
-}
-
-unsigned get_backends(struct call *call, struct iicp_buf *out) {
-        return document(out, "backends", "backends", call_node(call), put_backends);
 }
 
 /* Of a document {"schema":...,"LIST":[...]} the entries whose member is the item. */
@@ -98,15 +78,6 @@ unsigned get_backend(struct call *call, struct iicp_buf *out) {
 
         get_backends(call, &all);
         return pick(call, &all, "backends", "name", out);
-}
-
-unsigned get_models(struct call *call, struct iicp_buf *out) {
-        return document(out, "models", "models", call_node(call), put_models);
-}
-
-unsigned get_config(struct call *call, struct iicp_buf *out) {
-        config_json(call_node(call)->config, out);
-        return 200;
 }
 
 unsigned get_config_key(struct call *call, struct iicp_buf *out) {

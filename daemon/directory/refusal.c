@@ -158,6 +158,11 @@ static void say_next(char *out, size_t cap, const struct iicp_directory_error *e
                 snprintf(out, cap, "next try in %llu s", (unsigned long long) (delay + 999) / 1000);
 }
 
+/* Where the class alone does not tell what is wrong. */
+static bool fields_tell(enum iicp_directory_class c) {
+        return c != IICP_DIR_LIVENESS_FAILED && c != IICP_DIR_ENDPOINT_NOT_ROUTABLE && c != IICP_DIR_OWNERSHIP_DENIED;
+}
+
 static void say_refused(struct directory *d, const struct iicp_directory_error *e, uint64_t delay,
                         const char *left_out) {
         char next[96], code[IICP_DIR_CODE_MAX * 2];
@@ -168,7 +173,7 @@ static void say_refused(struct directory *d, const struct iicp_directory_error *
         log_text(iicp_str(e->code), code, sizeof code);
         say_next(next, sizeof next, e, delay, left_out);
         directory_set_why(d, "the directory did not register us (%s: %s%s%s)", code, meaning(e),
-                          e->fields[0] ? ": " : "", e->fields);
+                          e->fields[0] && fields_tell(e->cls) ? ": " : "", fields_tell(e->cls) ? e->fields : "");
         if (d->blocked)
                 log_event(LOG_L_ERR, "register_blocked", &fields, "%s; %s", d->why, next);
         else if (left_out)

@@ -105,8 +105,18 @@ static void add_sent(const struct iicp_error *e, struct iicp_buf *out) {
                 iicp_buf_puts(out, " The prompt was sent encrypted.");
 }
 
+/* Trying again will not help: each node has said that it wants to know who calls. */
+static bool want_credentials(const struct iicp_error *e) {
+        for (size_t i = 0; i < e->n_log; i++)
+                if (e->log[i].http_status != 401)
+                        return false;
+        return e->n_log > 0;
+}
+
 static void add_hint(const struct iicp_error *e, struct iicp_buf *out) {
-        if (e->retry_after_ms > 0)
+        if (want_credentials(e))
+                iicp_buf_puts(out, " Trying again does not help: such a node takes known callers only, ask its operator for access.");
+        else if (e->retry_after_ms > 0)
                 iicp_buf_printf(out, " Worth a retry in %lld s.",
                                 (long long) (e->retry_after_ms + 999) / 1000);
         else if (e->retryable)
@@ -225,7 +235,7 @@ static int exit_code(const struct iicp_error *e) {
                 return EXIT_USAGE;
         if (!e->sent && !strncmp(e->code, "IICP-POLICY-", 12))
                 return EXIT_POLICY;
-        return e->retryable ? EXIT_RETRY : EXIT_TASK_FAILED;
+        return e->retryable && !want_credentials(e) ? EXIT_RETRY : EXIT_TASK_FAILED;
 }
 
 int tell_failure(struct program *p, const struct iicp_error *e) {

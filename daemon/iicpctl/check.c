@@ -5,9 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,18 +65,46 @@ static void print_reasons(json_object *doc, char *out, size_t cap) {
                                        json_object_get_string(json_object_array_get_idx(list, i)));
 }
 
+/* A killed process leaves its snapshot behind. Both must say so: the id may belong to another name space
+ * of processes, and a socket may be out of our reach. */
+static bool is_gone(const struct options *o, json_object *doc) {
+        struct sockaddr_un addr = {.sun_family = AF_UNIX};
+        long pid = strtol(text_of(doc, "pid"), NULL, 10);
+        int fd, r = 0;
+
+        if (pid <= 0 || kill((pid_t) pid, 0) == 0 || errno != ESRCH || strlen(o->socket) >= sizeof(addr.sun_path))
+                return false;
+        strcpy(addr.sun_path, o->socket);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return false;
+        if (connect(fd, (struct sockaddr *) &addr, sizeof(addr)) < 0)
+                r = errno;
+        close(fd);
+        return r == ECONNREFUSED || r == ENOENT;
+}
+
+static int not_live(const struct options *o, long age_s, const char *text) {
+        if (o->json)
+                printf("{\"schema\":\"iicp.check/1\",\"ok\":false,\"liveness\":\"not_live\",\"readiness\":\"not_ready\","
+                       "\"age_s\":%ld,\"reason_codes\":[\"RUNTIME_PROGRESS_STALE\"]}\n", age_s);
+        else
+                printf("not live: %s\n", text);
+        return CHECK_NOT;
+}
+
 static int judge(const struct options *o, json_object *doc, long age_s, bool ready, bool degraded_too) {
         const char *liveness = text_of(doc, "liveness"), *readiness = text_of(doc, "readiness");
-        char reasons[256];
+        char reasons[256], text[96];
         bool ok = strcmp(liveness, "live") == 0;
 
         if (age_s > SNAPSHOT_STALE_S) {
-                if (o->json)
-                        printf("{\"schema\":\"iicp.check/1\",\"ok\":false,\"liveness\":\"not_live\",\"readiness\":\"not_ready\","
-                               "\"age_s\":%ld,\"reason_codes\":[\"RUNTIME_PROGRESS_STALE\"]}\n", age_s);
-                else
-                        printf("not live: the snapshot is %ld s old (limit %d s)\n", age_s, SNAPSHOT_STALE_S);
-                return CHECK_NOT;
+                snprintf(text, sizeof text, "the snapshot is %ld s old (limit %d s)", age_s, SNAPSHOT_STALE_S);
+                return not_live(o, age_s, text);
+        }
+        if (is_gone(o, doc)) {
+                snprintf(text, sizeof text, "process %s has ended and left its snapshot", text_of(doc, "pid"));
+                return not_live(o, age_s, text);
         }
         if (ok && ready)
                 ok = strcmp(readiness, "ready") == 0 || (degraded_too && strcmp(readiness, "degraded") == 0);
@@ -86,7 +118,7 @@ static int judge(const struct options *o, json_object *doc, long age_s, bool rea
                 json_object_object_add(copy, "readiness", json_object_new_string(readiness));
                 json_object_object_add(copy, "age_s", json_object_new_int64(age_s));
                 json_object_object_add(copy, "reason_codes", json_object_get(json_object_object_get(doc, "reason_codes")));
-                puts(json_object_to_json_string_ext(copy, JSON_C_TO_STRING_PLAIN));
+                puts(json_object_to_json_string_ext(copy, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
                 json_object_put(copy);
         } else
                 printf("%s, %s%s%s\n", liveness, readiness, *reasons ? ": " : "", reasons);

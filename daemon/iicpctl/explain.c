@@ -126,7 +126,7 @@ static void show_it(const struct options *o, const char *word, json_object *list
                 json_object_object_add(doc, "schema", json_object_new_string("iicp.explain/1"));
                 json_object_object_add(doc, "word", json_object_new_string(word));
                 json_object_object_add(doc, "meanings", json_object_get(list));
-                puts(json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PLAIN));
+                puts(json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
                 json_object_put(doc);
                 return;
         }

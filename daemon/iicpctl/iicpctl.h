@@ -58,7 +58,13 @@ int cmd_check(const struct options *o, int argc, char **argv);
 
 /* explain.c: works on what is built in. EXIT_REFUSED for an unknown word. */
 int cmd_explain(const struct options *o, int argc, char **argv);
+/* config.c, tasks.c */
+int cmd_config(const struct options *o, int argc, char **argv);
+int cmd_tasks(const struct options *o, int argc, char **argv);
+/* Takes as long as the model does. */
+int cmd_selftest(const struct options *o, int argc, char **argv);
 /* log_level.c */
+int cmd_log(const struct options *o, int argc, char **argv);
 int cmd_log_level(const struct options *o, int argc, char **argv);
 /* wait.c. EXIT_WAIT when it ran out. */
 int cmd_wait(const struct options *o, int argc, char **argv);
@@ -88,11 +94,10 @@ int cmd_netcheck(const struct options *o, int argc, char **argv);
 
 /* Text views. */
 void render_status(const struct options *o, json_object *doc);
-void render_tasks(const struct options *o, json_object *doc);
 void render_backends(const struct options *o, json_object *doc);
 void render_models(const struct options *o, json_object *doc);
 void render_directory(const struct options *o, json_object *doc);
-void render_config(const struct options *o, json_object *doc, const char *key, bool changed);
+void render_problems(json_object *doc);
 void render_reload(const struct options *o, json_object *doc);
 /* Of what documents hold: NULL when it is not there, or no array. */
 json_object *get(json_object *o, const char *name);

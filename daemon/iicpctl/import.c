@@ -12,6 +12,7 @@
 #include <iicp/operator.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* Takes over a node of the SDKs: its id, its encryption key, its operator's file. The directory gives
@@ -107,22 +108,69 @@ static int write_state(const struct import *i) {
         return r < 0 ? complain(i, *why ? why : strerror(-r), "") : EXIT_DONE;
 }
 
-static int run(struct import *i) {
-        int r = find_key(i);
+/* What would stand in the way, found without writing: nothing of ours may be there yet that is another node's. */
+static int look_at_state(const struct import *i) {
+        char path[4352], message[4480];
+        struct stat st;
 
+        if (stat(i->state_dir, &st) < 0)
+                return errno == ENOENT ? EXIT_DONE : complain(i, strerror(errno), i->state_dir);
+        if (!S_ISDIR(st.st_mode)) {
+                snprintf(message, sizeof(message), "%s is no folder", i->state_dir);
+                return complain(i, message, "another --state-dir");
+        }
+        if (access(i->state_dir, R_OK | W_OK | X_OK) < 0) {
+                snprintf(message, sizeof(message), "%s cannot be written: %s", i->state_dir, strerror(errno));
+                return complain(i, message, "sudo iicpctl import ...");
+        }
+        snprintf(path, sizeof(path), "%s/identity.json", i->state_dir);
+        if (!i->o->json && access(path, F_OK) == 0)
+                printf("%-16s %s has an identity already; import keeps it only if it is this one\n", "note", i->state_dir);
+        return EXIT_DONE;
+}
+
+static int look_at_home(const struct import *i) {
+        char message[4352];
+        struct stat st;
+
+        if (stat(i->home, &st) == 0 && S_ISDIR(st.st_mode))
+                return EXIT_DONE;
+        snprintf(message, sizeof(message), "%s is no folder of the SDKs: %s", i->home, errno == ENOENT ? "it does not exist" : strerror(errno));
+        return complain(i, message, "iicpctl import DIR --node-id ID, DIR is where the SDK kept its files (~/.iicp)");
+}
+
+static void show_plan(const struct import *i) {
+        if (i->o->json)
+                printf("{\"schema\":\"iicp.import/1\",\"done\":false,\"node_id\":\"%s\",\"encryption_key\":%s,\"operator\":%s}\n",
+                       i->node_id, i->has_key ? "true" : "false", i->has_operator ? "true" : "false");
+        else
+                printf("Nothing is done yet. With iicpd stopped: iicpctl import %s --node-id %s --state-dir %s --yes\n", i->home,
+                       i->node_id, i->state_dir);
+}
+
+static int run(struct import *i) {
+        int r = look_at_home(i);
+
+        if (r == EXIT_DONE)
+                r = find_key(i);
         if (r == EXIT_DONE)
                 r = find_operator(i);
         if (r != EXIT_DONE)
                 return r;
         if (!i->o->json)
                 show_it(i);
-        if (!i->yes)
-                return complain(i, "nothing is done yet", "iicpctl import --yes does it");
+        r = look_at_state(i);
+        if (r != EXIT_DONE)
+                return r;
+        if (!i->yes) {
+                show_plan(i);
+                return EXIT_DONE;
+        }
         r = write_state(i);
         if (r == EXIT_DONE && i->has_operator && !i->o->json)
                 printf("\nto sign delegations with it:\n[operator]\nidentity = file:%s/operator.json\n", i->state_dir);
         if (r == EXIT_DONE && i->o->json)
-                printf("{\"schema\":\"iicp.import/1\",\"node_id\":\"%s\",\"encryption_key\":%s,\"operator\":%s}\n", i->node_id,
+                printf("{\"schema\":\"iicp.import/1\",\"done\":true,\"node_id\":\"%s\",\"encryption_key\":%s,\"operator\":%s}\n", i->node_id,
                        i->has_key ? "true" : "false", i->has_operator ? "true" : "false");
         return r;
 }

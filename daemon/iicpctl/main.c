@@ -60,16 +60,19 @@ static int cmd_status(const struct options *o, int argc, char **argv) {
         return r ? r : show(o, "/v1/status", render_status, judge_state);
 }
 
-static int cmd_tasks(const struct options *o, int argc, char **argv) {
-        int r = no_more(o, argc, argv);
-
-        return r ? r : show(o, "/v1/tasks", render_tasks, NULL);
-}
-
 static int cmd_backends(const struct options *o, int argc, char **argv) {
-        int r = no_more(o, argc, argv);
+        char path[160];
+        int r = no_more(o, MAX(argc - 1, 0), argv + 1);
 
-        return r ? r : show(o, "/v1/backends", render_backends, NULL);
+        if (r != EXIT_DONE)
+                return r;
+        if (argc > 0 && (argv[0][0] == '-' || strspn(argv[0], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != strlen(argv[0]) ||
+                         strlen(argv[0]) > 64)) {
+                tell_error(o, "usage", "that is no name of a backend", "iicpctl backends lists them");
+                return EXIT_USAGE;
+        }
+        snprintf(path, sizeof(path), "/v1/backends%s%s", argc > 0 ? "/" : "", argc > 0 ? argv[0] : "");
+        return show(o, path, render_backends, NULL);
 }
 
 static int cmd_models(const struct options *o, int argc, char **argv) {
@@ -96,40 +99,6 @@ static int cmd_metrics(const struct options *o, int argc, char **argv) {
                 fputs(a.text ? a.text : "", stdout);
         else
                 r = tell_refusal(o, &a);
-        answer_done(&a);
-        return r;
-}
-
-static bool has_key(json_object *doc, const char *key) {
-        json_object *list = NULL;
-
-        if (!json_object_object_get_ex(doc, "keys", &list) || !json_object_is_type(list, json_type_array))
-                return false;
-        for (size_t i = 0; i < json_object_array_length(list); i++)
-                if (strcmp(text_of(json_object_array_get_idx(list, i), "key"), key) == 0)
-                        return true;
-        return false;
-}
-
-static int cmd_config(const struct options *o, int argc, char **argv) {
-        bool changed = argc > 0 && strcmp(argv[0], "--changed") == 0;
-        const char *key = argc > 0 && !changed ? argv[0] : NULL;
-        struct answer a;
-        int r = no_more(o, MAX(argc - 1, 0), argv + 1);
-
-        if (r == EXIT_DONE)
-                r = call(o, "GET", "/v1/config", NULL, &a);
-        if (r != EXIT_DONE)
-                return r;
-        if (a.status != 200 || !a.doc)
-                r = tell_refusal(o, &a);
-        else if (key && !has_key(a.doc, key)) {
-                tell_error(o, "unknown_key", "no such key", "iicpctl config lists them all");
-                r = EXIT_REFUSED;
-        } else if (o->json)
-                puts(a.text);
-        else
-                render_config(o, a.doc, key, changed);
         answer_done(&a);
         return r;
 }
@@ -230,8 +199,8 @@ static int cmd_version(const struct options *o, int argc, char **argv) {
 
 const struct command commands[] = {
         {"status", "", "what the node is doing, and why it is not", cmd_status},
-        {"tasks", "", "running and waiting tasks", cmd_tasks},
-        {"backends", "", "inference servers and their state", cmd_backends},
+        {"tasks", "[--failed] [ID]", "tasks that run, wait, have ended; steps of one", cmd_tasks},
+        {"backends", "[NAME]", "inference servers and their state", cmd_backends},
         {"models", "", "models and who serves them", cmd_models},
         {"directory", "", "what we say to it, what it says about us", cmd_directory},
         {"credits", "[--quote INTENT]", "account, receipts, transactions; or a price", cmd_credits},
@@ -243,14 +212,16 @@ const struct command commands[] = {
         {"redetect", "", "look for a route again now", cmd_redetect},
         {"check", "[--ready [--allow-degraded]]", "is it alive, is it ready: for probes; needs no socket", cmd_check},
         {"wait", "STATE [-t SECONDS]", "return when it is ready, registered, drained, stopped", cmd_wait},
-        {"config", "[KEY | --changed]", "effective settings and where each comes from", cmd_config},
+        {"config", "[KEY|--changed|--diff|...]", "effective settings and where each comes from", cmd_config},
         {"explain", "WORD", "a config key, an event, an error code, a word of netcheck; needs no daemon", cmd_explain},
         {"metrics", "", "Prometheus text", cmd_metrics},
-        {"log-level", "[LEVEL]", "level of the log, or another until a reload or restart", cmd_log_level},
+        {"log", "[LEVEL [--for 10m] | -f]", "level of the log, another one for a while; or follow it", cmd_log},
+        {"log-level", "[LEVEL]", "the same without -f", cmd_log_level},
         {"reload", "", "read the configuration again, or say why not", cmd_reload},
         {"drain", "[--wait]", "take no new tasks, finish the running ones", cmd_drain},
         {"undrain", "", "take tasks again", cmd_undrain},
         {"reregister", "", "register again now, and say what the directory thinks of it", cmd_reregister},
+        {"selftest", "", "one task through the whole corridor, neither counted nor paid", cmd_selftest},
         {"rotate-key", "", "replace the encryption key now; the old one opens tasks for 24 h more", cmd_rotate_key},
         {"deregister", "[--yes-id ID]", "leave the directory (reputation is lost)", cmd_deregister},
         {"identity", "reset [--yes-id ID]", "a new id and key (reputation is lost)", cmd_identity},
@@ -345,7 +316,7 @@ static long seconds_of(const char *text) {
 int main(int argc, char **argv) {
         static const struct option longs[] = {
                 {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-                {"color", required_argument, NULL, 'c'},  {"timeout", required_argument, NULL, 't'},
+                {"color", required_argument, NULL, 'c'},  {"verbose", no_argument, NULL, 'v'},  {"timeout", required_argument, NULL, 't'},
                 {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'},
                 {NULL, 0, NULL, 0},
         };
@@ -356,11 +327,12 @@ int main(int argc, char **argv) {
 
         setlocale(LC_ALL, "");
         o.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-        while ((c = getopt_long(argc, argv, "+s:t:hV", longs, NULL)) >= 0)
+        while ((c = getopt_long(argc, argv, "+s:t:vhV", longs, NULL)) >= 0)
                 switch (c) {
                 case 's': o.socket = optarg; break;
                 case 'j': o.json = true; break;
                 case 'c': when = optarg; break;
+                case 'v': o.verbose = true; break;
                 case 't': seconds = optarg; break;
                 case 'h': help(stdout); return EXIT_DONE;
                 case 'V': printf("iicpctl %s\n", PACKAGE_VERSION); return EXIT_DONE;

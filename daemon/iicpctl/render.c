@@ -51,82 +51,68 @@ const char *took(int64_t ms, char *out, size_t cap) {
         return out;
 }
 
-void render_tasks(const struct options *o, json_object *doc) {
-        json_object *list = list_of(doc, "tasks");
-        size_t n = list ? json_object_array_length(list) : 0;
-        char a[32], l[32];
+/* "ok", "auth failed", "draining: backend_loading" */
+static const char *backend_state(json_object *b, char *out, size_t cap) {
+        const char *reason = text_of(b, "reason");
 
-        (void) o;
-        printf("%-9s %-8s %-12s %-24s %-6s %-8s %s\n", "TASK", "AGE", "QOS", "MODEL", "DOOR", "LEFT", "DOING");
-        for (size_t i = 0; i < n; i++) {
-                json_object *t = json_object_array_get_idx(list, i);
-
-                printf("%-9.8s %-8s %-12s %-24s %-6s %-8s %s\n", text_of(t, "task_id"),
-                       took(number(t, "age_ms"), a, sizeof(a)), text_of(t, "qos"), or_dash(text_of(t, "model")),
-                       text_of(t, "door"), took(number(t, "left_ms"), l, sizeof(l)), text_of(t, "doing"));
-        }
-        if (n == 0)
-                printf("none\n");
+        if (truth(b, "auth_failed"))
+                snprintf(out, cap, "auth failed");
+        else if (strcmp(reason, "ok") == 0 || !*reason)
+                snprintf(out, cap, "%s", text_of(b, "state"));
+        else
+                snprintf(out, cap, "%s: %s", text_of(b, "state"), reason);
+        return out;
 }
 
 void render_backends(const struct options *o, json_object *doc) {
         json_object *list = list_of(doc, "backends");
+        char state[64], calls[48], flight[32], ago[40], a[32];
 
         (void) o;
-        printf("%-12s %-14s %-10s %-18s %-7s %s\n", "NAME", "TYPE", "STATE", "REASON", "MODELS", "IN FLIGHT");
+        printf("%-12s %-14s %-26s %-7s %-10s %-12s %s\n", "NAME", "TYPE", "STATE", "MODELS", "IN FLIGHT", "OK/FAILED", "CHECKED");
         for (size_t i = 0; list && i < json_object_array_length(list); i++) {
                 json_object *b = json_object_array_get_idx(list, i);
 
-                printf("%-12s %-14s %-10s %-18s %-7" PRId64 " %" PRId64 "/%" PRId64 "\n", text_of(b, "name"),
-                       text_of(b, "type"), text_of(b, "state"), or_dash(text_of(b, "reason")), number(b, "models"),
-                       number(b, "in_flight"), number(b, "slots"));
+                snprintf(calls, sizeof(calls), "%" PRId64 "/%" PRId64, number(b, "ok"), number(b, "failed"));
+                snprintf(flight, sizeof(flight), "%" PRId64 "/%" PRId64, number(b, "in_flight"), number(b, "slots"));
+                if (get(b, "checked_ms_ago"))
+                        snprintf(ago, sizeof(ago), "%s ago", age(number(b, "checked_ms_ago") / 1000, a, sizeof(a)));
+                else
+                        snprintf(ago, sizeof(ago), "-");
+                printf("%-12s %-14s %-26s %-7" PRId64 " %-10s %-12s %s\n", text_of(b, "name"), text_of(b, "type"),
+                       backend_state(b, state, sizeof(state)), number(b, "models"), flight, calls, ago);
         }
+}
+
+static bool in_list(json_object *list, const char *text) {
+        for (size_t i = 0; list && i < json_object_array_length(list); i++)
+                if (strcmp(json_object_get_string(json_object_array_get_idx(list, i)), text) == 0)
+                        return true;
+        return false;
+}
+
+static const char *listed(json_object *doc, json_object *m) {
+        if (truth(m, "seen_once"))
+                return "not yet: seen once, registered after a second equal look";
+        if (in_list(list_of(doc, "registered"), text_of(m, "model")))
+                return "yes";
+        return strcmp(text_of(doc, "directory"), "registered") == 0 ? "no" : "not registered";
 }
 
 void render_models(const struct options *o, json_object *doc) {
         json_object *list = list_of(doc, "models");
 
         (void) o;
-        printf("%-32s %-12s %s\n", "MODEL", "BACKEND", "CONTEXT");
+        printf("%-32s %-12s %-8s %-8s %s\n", "MODEL", "BACKEND", "CONTEXT", "THERE", "REGISTERED");
         for (size_t i = 0; list && i < json_object_array_length(list); i++) {
                 json_object *m = json_object_array_get_idx(list, i);
 
-                printf("%-32s %-12s %s\n", text_of(m, "model"), text_of(m, "backend"),
-                       or_dash(text_of(m, "context")));
+                printf("%-32s %-12s %-8s %-8s %s\n", text_of(m, "model"), text_of(m, "backend"), or_dash(text_of(m, "context")),
+                       truth(m, "there") ? "yes" : "no", listed(doc, m));
         }
 }
 
-/* "default", "/etc/iicp.conf:3", "environment IICP_REGION, over /etc/iicp.conf:12 (9484)" */
-static const char *origin(json_object *key, char *out, size_t cap) {
-        const char *from = text_of(key, "from"), *source = text_of(key, "source"), *over = text_of(key, "over");
-
-        if (strcmp(from, "file") == 0)
-                snprintf(out, cap, "%s:%s", source, text_of(key, "line"));
-        else
-                snprintf(out, cap, "%s%s%s%s%s", from, source[0] ? " " : "", source, over[0] ? ", over " : "", over);
-        return out;
-}
-
-void render_config(const struct options *o, json_object *doc, const char *key, bool changed) {
-        json_object *list = list_of(doc, "keys");
-        char where[512];
-
-        (void) o;
-        if (!key)
-                printf("%-36s %-36s %s\n", "KEY", "VALUE", "FROM");
-        for (size_t i = 0; list && i < json_object_array_length(list); i++) {
-                json_object *k = json_object_array_get_idx(list, i);
-                const char *name = text_of(k, "key"), *from = text_of(k, "from");
-
-                if (key && strcmp(key, name) != 0)
-                        continue;
-                if (changed && strcmp(from, "default") == 0)
-                        continue;
-                printf("%-36s %-36s %s\n", name, or_dash(text_of(k, "value")), origin(k, where, sizeof(where)));
-        }
-}
-
-static void problems(json_object *doc) {
+void render_problems(json_object *doc) {
         json_object *list = list_of(doc, "problems");
 
         for (size_t i = 0; list && i < json_object_array_length(list); i++) {
@@ -149,7 +135,7 @@ void render_reload(const struct options *o, json_object *doc) {
         size_t n = changes ? json_object_array_length(changes) : 0;
 
         (void) o;
-        problems(doc);
+        render_problems(doc);
         if (!ok || !json_object_get_boolean(ok)) {
                 fprintf(stderr, "old configuration stays\n");
                 return;

@@ -158,7 +158,7 @@ static bool admit_rest(struct task *t, struct iicp_refusal *refusal) {
 bool task_admit(struct task *t, const struct task_request *request, struct iicp_refusal *refusal) {
         struct corridor *c = t->corridor;
 
-        if (!within_rates(t, request, refusal))
+        if (!t->own && !within_rates(t, request, refusal))
                 return false;
         if (iicp_envelope_parse((struct iicp_str){t->body, t->n_body}, &t->env) < 0)
                 return refuse(refusal, IICP_REFUSE_INVALID_HTTP_BODY);

@@ -20,7 +20,7 @@ void answer_metrics(const struct task *t, const struct backend_answer *from, int
 }
 
 void answer_claim(struct task *t, struct iicp_str result, int64_t tokens) {
-        if (!t->claim)
+        if (!t->claim && !t->own)
                 t->claim = award_claim(t->corridor->node->awards,
                                        &(struct award_task){.task_id = t->env.task_id,
                                                             .source_node_id = t->env.source_node_id,

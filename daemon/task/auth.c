@@ -52,6 +52,10 @@ bool task_authorize(struct task *t, const struct task_request *request, struct i
                 .tls = request->tls,
         };
 
+        if (t->own) {
+                t->principal = (struct principal){.kind = PRINCIPAL_OPERATOR, .scopes = SCOPE_OWN, .id = "operator", .intent = "*"};
+                return true;
+        }
         /* Lifecycle resources need a credential in both modes [02 section 4.2]; a CALL may come without
          * one in mode open, since no shipped client sends any [03 section 7.3]. */
         if (t->lifecycle && (!request->any_caller || c->node->config->auth_mode == AUTH_REQUIRED)) {

@@ -21,6 +21,7 @@ struct corridor *corridor_new(struct node *node) {
         c->auth_failures = rate_new();
         c->cip_checks = rate_new();
         c->lifecycle = lifecycle_new(node);
+        c->recent = recent_new(); /* without it nothing is remembered */
         if (!c->lifecycle || !c->nonces || !c->ids || !c->origins || !c->addresses || !c->auth_failures || !c->cip_checks)
                 return corridor_free(c);
         return c;
@@ -40,6 +41,7 @@ struct corridor *corridor_free(struct corridor *c) {
         rate_free(c->auth_failures);
         rate_free(c->cip_checks);
         iicp_wipe(c->old_token, sizeof(c->old_token));
+        recent_free(c->recent);
         free(c);
         return NULL;
 }
@@ -180,6 +182,8 @@ static const char *doing(const struct task *t) {
 }
 
 static void task_json(const struct task *t, uint64_t now_ms, struct iicp_buf *out) {
+        char caller[9];
+
         iicp_buf_puts(out, "{\"task_id\":");
         iicp_buf_json_str(out, t->env.task_id);
         iicp_buf_puts(out, ",\"intent\":");
@@ -198,6 +202,8 @@ static void task_json(const struct task *t, uint64_t now_ms, struct iicp_buf *ou
                 iicp_buf_json_str(out, iicp_str(backend_name(t->backend)));
         else
                 iicp_buf_puts(out, "null");
+        iicp_buf_puts(out, ",\"caller\":");
+        iicp_buf_json_str(out, iicp_str(task_caller(t, caller)));
         iicp_buf_printf(out, ",\"doing\":\"%s\"}", doing(t));
 }
 
@@ -218,4 +224,26 @@ void corridor_tasks_json(const struct corridor *c, struct iicp_buf *out) {
                 comma = ",";
         }
         iicp_buf_puts(out, "]");
+}
+
+void corridor_recent_json(const struct corridor *c, bool failed, struct iicp_buf *out) {
+        recent_json(c->recent, failed, out);
+}
+
+static bool one_of(const struct task_list *list, struct iicp_str prefix, uint64_t now_ms, struct iicp_buf *out) {
+        struct task *t;
+
+        LIST_FOREACH(t, list, link)
+                if (t->env.task_id.n >= prefix.n && memcmp(t->env.task_id.p, prefix.p, prefix.n) == 0) {
+                        task_json(t, now_ms, out);
+                        return true;
+                }
+        return false;
+}
+
+bool corridor_task_json(const struct corridor *c, const char *prefix, struct iicp_buf *out) {
+        uint64_t now_ms = clock_mono_ms(c->node->clock);
+
+        return one_of(&c->running, iicp_str(prefix), now_ms, out) || one_of(&c->waiters, iicp_str(prefix), now_ms, out) ||
+               recent_find(c->recent, prefix, out);
 }

@@ -10,6 +10,7 @@
 #include "policy.h"
 #include "principal.h"
 #include "rate.h"
+#include "recent.h"
 #include "seen.h"
 #include "task.h"
 
@@ -49,6 +50,7 @@ struct task {
         bool has_slot, has_id, encrypted, second_try;
         bool lifecycle, whole;       /* of the request */
         bool wants_admission;        /* the provider-admission profile is required */
+        bool own;                    /* of this node's own self-test: neither counted nor paid */
         struct lifecycle_binding binding;
         struct iicp_cip cip;
         bool has_cip_slot;
@@ -82,7 +84,9 @@ struct task {
         char profile[161];           /* a refused profile, for the answer */
 
         uint64_t received_ms, deadline_ms;
-        uint64_t executing_ms, calling_ms; /* 0 = not reached */
+        uint64_t executing_ms, calling_ms, first_ms; /* 0 = not reached */
+        const char *failed_code, *failed_reason; /* static; NULL = it did not fail */
+        int64_t tokens;              /* of the answer, -1 = unknown */
         uint64_t arrival;            /* order among waiters */
         struct timer budget, queue;
         struct backend *backend;
@@ -103,6 +107,7 @@ struct corridor {
         struct lifecycle *lifecycle; /* the store, NULL only while it is made */
         struct rate *origins, *addresses, *auth_failures, *cip_checks;
         struct task_counts counts;
+        struct recent *recent;       /* what became of the last ones */
         unsigned char random[TRACES_AT_ONCE][IICP_TRACE_RANDOM];
         unsigned n_random;
         const char *draining;        /* static reason, NULL = not */
@@ -187,6 +192,8 @@ void task_finish(struct task *t, struct task_answer *answer);
 void task_refuse(struct task *t, const struct iicp_refusal *refusal);
 void task_release(struct task *t, bool answered_successfully);
 uint64_t task_now_ms(const struct task *t);
+/* For the operator's eyes: 8 characters, or "anon". Returns out. */
+const char *task_caller(const struct task *t, char out[9]);
 void corridor_changed(struct corridor *c);
 
 #endif

@@ -140,6 +140,9 @@ static void count_success(struct task *t, int64_t tokens) {
         struct corridor *c = t->corridor;
         uint64_t took_ms = task_now_ms(t) - t->received_ms;
 
+        t->tokens = tokens;
+        if (t->own)
+                return;
         metrics_task(c->node->metrics, t->env.intent, t->env.qos, OUTCOME_SUCCESS, took_ms, tokens);
         c->counts.success++;
         c->counts.latency_ms_sum += (double) took_ms;
@@ -241,6 +244,8 @@ static void backend_done(void *arg, const struct backend_answer *from) {
         struct task *t = arg;
 
         t->call = NULL;
+        if (!t->first_ms)
+                t->first_ms = task_now_ms(t);
         if (answer->refusal.id == IICP_REFUSE_NONE && t->intent->extended)
                 convert(t, answer, &converted);
         if (answer->refusal.id == IICP_REFUSE_NONE && t->record)

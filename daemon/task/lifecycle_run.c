@@ -105,6 +105,8 @@ void lifecycle_text(void *arg, struct iicp_str text) {
         _cleanup_(iicp_buf_wipe) struct iicp_buf members = {.secret = true};
         struct lifecycle_content c = nothing();
 
+        if (!t->first_ms)
+                t->first_ms = task_now_ms(t);
         iicp_buf_reserve(&members, text.n + sizeof("\"result\":\"\""));
         iicp_buf_puts(&members, "\"result\":");
         iicp_buf_json_str(&members, text);

@@ -124,12 +124,54 @@ void task_step(const struct task *t, const char *step, int status) {
         feed_task(t->corridor->node->feed, &told);
 }
 
+const char *task_caller(const struct task *t, char out[9]) {
+        const char *id = t->principal.id;
+
+        if (t->own)
+                id = "selftest";
+        else if (t->principal.kind == PRINCIPAL_NONE || !*id)
+                id = "anon";
+        else if (strncmp(id, "caller:", 7) == 0)
+                id += 7;
+        snprintf(out, 9, "%.8s", id);
+        for (char *p = out; *p; p++)
+                if ((unsigned char) *p < ' ' || (unsigned char) *p > '~')
+                        *p = '?';
+        return out;
+}
+
+static void copy(char *out, size_t cap, struct iicp_str text) {
+        char safe[160];
+
+        snprintf(out, cap, "%s", text.p ? log_text_cut(text, safe, sizeof safe, cap - 1) : "");
+}
+
+/* status 0: nobody is there to be answered. */
+static void remember(const struct task *t, int status) {
+        struct recent_task r = {
+                .door = t->door, .status = status, .encrypted = t->encrypted, .tokens = t->tokens,
+                .ended_at = clock_wall_s(t->corridor->node->clock), .received_ms = t->received_ms,
+                .admitted_ms = t->executing_ms, .asked_ms = t->calling_ms, .first_ms = t->first_ms, .ended_ms = task_now_ms(t),
+                .outcome = status == 0 ? "aborted" : status < 300 ? "success" : !t->has_slot ? "refused" : status == 504 ? "timeout" : "error",
+        };
+
+        copy(r.id, sizeof r.id, t->env.task_id);
+        copy(r.intent, sizeof r.intent, t->env.intent);
+        copy(r.model, sizeof r.model, t->model);
+        copy(r.backend, sizeof r.backend, iicp_str(t->backend ? backend_name(t->backend) : ""));
+        copy(r.code, sizeof r.code, iicp_str(t->failed_code ? t->failed_code : ""));
+        copy(r.reason, sizeof r.reason, iicp_str(t->failed_reason ? t->failed_reason : ""));
+        task_caller(t, r.caller);
+        recent_add(t->corridor->recent, &r);
+}
+
 void task_finish(struct task *t, struct task_answer *answer) {
         struct corridor *c = t->corridor;
         task_answer_fn fn = t->answer;
         void *arg = t->door_arg;
         bool held = t->has_slot || t->step == TASK_WAITING;
 
+        remember(t, answer->status);
         leave_spans(t, answer->status == 200);
         if (t->executing_ms)
                 task_step(t, "task_ended", answer->status);
@@ -147,6 +189,8 @@ static void count_failure(struct task *t, int status) {
         uint64_t took_ms = task_now_ms(t) - t->received_ms;
         enum task_outcome outcome = status == 504 ? OUTCOME_TIMEOUT : OUTCOME_ERROR;
 
+        if (t->own)
+                return;
         metrics_task(c->node->metrics, t->env.intent, t->env.qos, outcome, took_ms, -1);
         c->counts.failed++;
         c->counts.latency_ms_sum += (double) took_ms;
@@ -185,11 +229,13 @@ void task_refuse(struct task *t, const struct iicp_refusal *refusal) {
         struct iicp_str id = t->env.task_id;
         int64_t latency_ms = -1;
 
+        t->failed_code = info->code;
+        t->failed_reason = refusal->reason;
         if (executed(t, info->status)) {
                 latency_ms = (int64_t) (task_now_ms(t) - t->received_ms);
                 count_failure(t, info->status);
                 log_failure(t, refusal, info->status);
-        } else
+        } else if (!t->own)
                 metrics_refused(t->corridor->node->metrics, refusal->id);
         if (t->record) { /* its door has had its answer */
                 lifecycle_failed(t, refusal);
@@ -214,7 +260,8 @@ void task_abort(struct task *t) {
         struct corridor *c = t->corridor;
         bool held = t->has_slot || t->step == TASK_WAITING;
 
-        if (t->has_slot)
+        remember(t, 0);
+        if (t->has_slot && !t->own)
                 metrics_task(c->node->metrics, t->env.intent, t->env.qos, OUTCOME_ABORTED,
                              task_now_ms(t) - t->received_ms, -1);
         leave_spans(t, false);
@@ -244,7 +291,9 @@ struct task *task_start(struct corridor *c, struct task_request *request, task_a
         t->peer = request->peer;
         t->lifecycle = request->lifecycle;
         t->whole = request->whole;
-        t->require_e2e = request->require_e2e || c->node->config->cx_require;
+        t->own = request->own;
+        t->tokens = -1;
+        t->require_e2e = request->require_e2e || (c->node->config->cx_require && !t->own);
         t->n_body = request->n;
         t->body = TAKE_PTR(request->body);
         t->received_ms = task_now_ms(t);

@@ -44,6 +44,7 @@ struct task_request {
         bool tls;                          /* the caller's connection was encrypted */
         bool any_id;                       /* the task id need be no UUID, whatever the configuration says */
         const char *door;                  /* "http", "native", "relay": for status and log */
+        bool own;                          /* the node's self-test: needs no credential, is neither counted nor paid */
         bool any_caller;                   /* a submit needs a credential in mode required alone */
         bool lifecycle;                    /* a submit of the service-lifecycle profile, see lifecycle.h */
         bool whole;                        /* of it: no partial events where the answer is encrypted; the
@@ -82,6 +83,10 @@ void corridor_profiles_json(const struct corridor *c, struct iicp_buf *out);
 /* Called when the answer of corridor_available may have changed. */
 void corridor_on_change(struct corridor *c, void (*fn)(void *arg), void *arg);
 void corridor_tasks_json(const struct corridor *c, struct iicp_buf *out); /* no payload, no addresses */
+/* What became of the last ones, newest first. */
+void corridor_recent_json(const struct corridor *c, bool failed, struct iicp_buf *out);
+/* The one whose id begins so, running or ended; false: none. */
+bool corridor_task_json(const struct corridor *c, const char *prefix, struct iicp_buf *out);
 
 /* For metrics and status. */
 struct corridor_facts {
