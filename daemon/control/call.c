@@ -43,18 +43,13 @@ void call_who(const struct call *call, char *name, size_t cap) {
         caller(call, name, cap);
 }
 
-void call_audit(const struct call *call, const char *action) {
-        char who[64];
-
-        caller(call, who, sizeof(who));
-        log_notice("control_action", "%s by %s", action, who);
+void call_audit(struct call *call, const char *action) {
+        caller(call, call->who, sizeof(call->who));
+        log_notice("control_action", "%s by %s", action, call->who);
 }
 
 void call_audit_outcome(const struct call *call, const char *action, const char *outcome) {
-        char who[64];
-
-        caller(call, who, sizeof(who));
-        log_notice("control_action", "%s by %s: %s", action, who, outcome);
+        log_notice("control_action", "%s by %s: %s", action, call->who, outcome);
 }
 
 struct log_override *call_log_override(const struct call *call) {

@@ -23,8 +23,8 @@ bool call_is_open(const struct call *call);
 /* Who asks, for the log: "alice (uid 1000)". */
 void call_who(const struct call *call, char *name, size_t cap);
 /* One audit line. */
-void call_audit(const struct call *call, const char *action);
-/* What came of it, for changes that take their time. */
+void call_audit(struct call *call, const char *action);
+/* What came of it, behind call_audit, for changes that take their time. */
 void call_audit_outcome(const struct call *call, const char *action, const char *outcome);
 /* Writes an error document; returns status. */
 unsigned call_fault(struct iicp_buf *out, unsigned status, const char *code, const char *message, const char *todo);

@@ -55,6 +55,7 @@ struct call {
         struct MHD_Response *later;   /* answer of an outcome that was waited for */
         unsigned status;
         struct call *next;            /* in control->waiting */
+        char who[64];                 /* of the audit line; nobody may wait any more when the outcome comes */
         uint64_t request;             /* not 0: answered with 202, the outcome becomes an event */
         struct call *replaced_by;     /* what the connection goes on with, where nobody waits */
         bool answering;               /* in its function: an outcome needs no waking */
