@@ -121,6 +121,9 @@ struct config {
         bool nat_fallback, nat_declare_verified_ipv6, nat_ptr_hint;
         char **nat_protocols;        /* igd, pcp, natpmp, in the order of trial */
         char *nat_probe_url, *nat_echo_url, *nat_tunnel_url; /* NULL = none; echo: "off" */
+        /* relay worker */
+        char *relay_worker;          /* "auto", "no", host with or without port */
+        bool relay_worker_plaintext, relay_any_audience;
         /* relay operator */
         bool relay_operator, relay_plaintext;
         unsigned relay_port, relay_bind_rate, relay_max_in_flight;

@@ -5,6 +5,7 @@
 #include "util.h"
 
 #include <arpa/inet.h>
+#include <iicp/elect.h>
 #include <iicp/endpoint.h>
 #include <iicp/operator.h>
 #include <iicp/receipt.h>
@@ -105,6 +106,19 @@ static bool url_good(const char *s, const char *what, struct config_fault *f) {
 bool text_endpoint_url(const char *s, struct config_fault *f, char **ret_instead) {
         (void) ret_instead;
         return url_good(s, "an endpoint", f);
+}
+
+bool text_relay_worker(const char *s, struct config_fault *f, char **ret_instead) {
+        char host[254];
+        uint16_t port;
+        struct iicp_url url;
+
+        (void) ret_instead;
+        if (strstr(s, "://") && strlen(s) <= 200 && iicp_url_parse(iicp_str(s), &url) == 0)
+                return true;
+        if (strcmp(s, "auto") == 0 || strcmp(s, "no") == 0 || iicp_relay_host_parse(iicp_str(s), host, &port) == 0)
+                return true;
+        return fault_all(f, s, "is no relay", "auto, no, or HOST[:PORT] (relay.example.net, [2001:db8::1]:9485), or the URL of its HTTP endpoint");
 }
 
 bool text_backend_url(const char *s, struct config_fault *f, char **ret_instead) {

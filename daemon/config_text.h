@@ -20,6 +20,7 @@ bool text_map_protocol(const char *s, struct config_fault *f, char **ret_instead
 bool text_probe_url(const char *s, struct config_fault *f, char **ret_instead);
 bool text_echo_url(const char *s, struct config_fault *f, char **ret_instead);
 bool text_tunnel_url(const char *s, struct config_fault *f, char **ret_instead);
+bool text_relay_worker(const char *s, struct config_fault *f, char **ret_instead);
 bool text_listen(const char *s, struct config_fault *f, char **ret_instead);
 bool text_network(const char *s, struct config_fault *f, char **ret_instead);
 bool text_path(const char *s, struct config_fault *f, char **ret_instead);

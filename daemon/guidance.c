@@ -13,6 +13,8 @@ const struct explain_word explain_guidance[] = {
         {"ipv6_firewall", "the router blocks incoming IPv6", "open a pinhole for the task port (TCP) to this address at the router"},
         {"host_firewall", "the address is public, this machine drops the call", "open the task port in ufw, firewalld or nft"},
         {"container", "a container network hides us", "host network, or publish the port 1:1 and set node.public_endpoint"},
+        {"no_relay", "no relay can be used: none with room and reputation 0.1 or more, or plain frames only",
+         "it is tried again by itself; relay.worker = HOST names one; relay.worker_plaintext = yes takes those that speak in clear"},
         {"set_public_endpoint", "detection is off or refused and no endpoint is set", "set node.public_endpoint, like http://203.0.113.7:9484"},
         {"directory_blind_ipv6", "IPv6 may work, nobody could look", "nat.probe_url with a service of yours, or nat.advertise_unverified_ipv6"},
 };

@@ -33,8 +33,8 @@ bool timer_armed(const struct timer *t);
 /* Runs fn once, from the loop, after the current callback has returned. */
 void loop_defer(struct loop *l, void (*fn)(void *arg), void *arg);
 
-/* The helper threads: state files must not wait until a router answers. */
-enum loop_helper { LOOP_FILES, LOOP_ROUTERS, LOOP_HELPERS_ };
+/* The helper threads: state files must not wait until a router answers, nor it for a name. */
+enum loop_helper { LOOP_FILES, LOOP_ROUTERS, LOOP_NAMES, LOOP_HELPERS_ };
 
 /* A job for a helper thread: work() runs there and shares nothing but *arg; done() runs on the loop
  * afterwards. Jobs of one helper run in order. -ENOMEM;

@@ -16,8 +16,6 @@
 #include "node_life.h"
 #include "notify.h"
 #include "policy.h"
-#include "relay/metrics.h"
-#include "relay/poll.h"
 #include "relay/sessions.h"
 #include "rotation.h"
 #include "state_seal.h"
@@ -28,6 +26,7 @@
 #include "observe/spans.h"
 #include "tls_port.h"
 #include "reach/routes.h"
+#include "relay/worker.h"
 #include "util.h"
 
 #include <errno.h>
@@ -108,8 +107,6 @@ static int start_listener(struct node *n) {
                 log_err("start_failed", "no relay: %s", *why ? why : strerror(-r));
                 return r == -ENOMEM ? EXIT_INTERNAL : EXIT_LISTEN;
         }
-        if (n->relay && (polls_new(n->relay, n->loop, &n->polls) < 0 || metrics_add_private(n->metrics, relay_metrics, n) < 0))
-                return EXIT_INTERNAL;
         return 0;
 }
 
@@ -193,6 +190,8 @@ static int start_rooms(struct node *n) {
                 return start_failed("no memory for the operator's declarations");
         if (!(n->awards = awards_new(n)) || !(n->credits = credits_new(n)))
                 return start_failed("no memory for the receipts");
+        if (!(n->worker = worker_new(n)))
+                return start_failed("no memory for the relay worker");
         if (!(n->routes = routes_new(n)))
                 return start_failed("no memory for the routes");
         if (!(n->keys = directory_keys_new(n)))
@@ -292,11 +291,11 @@ void node_finish(struct node *n) {
         n->vouch = vouch_free(n->vouch);
         n->routes = routes_free(n->routes);
         n->mesh = mesh_free(n->mesh);
+        n->worker = worker_free(n->worker);
         n->directory = directory_free(n->directory);
         n->listener = listener_free(n->listener);
         n->relay = relay_free(n->relay);
         n->http = door_http_free(n->http);
-        n->polls = polls_free(n->polls);
         n->native = door_native_free(n->native);
         n->tls = tls_port_free(n->tls);
         n->corridor = corridor_free(n->corridor);
@@ -330,7 +329,7 @@ static void add_change(void *arg, const char *key, const char *from, const char 
         iicp_buf_json_str(c->json, iicp_str(to));
         iicp_buf_printf(c->json, ",\"live\":%s,\"registers_again\":%s}", live ? "true" : "false",
                         registers_again ? "true" : "false");
-        c->routes |= strncmp(key, "nat.", 4) == 0 || strcmp(key, "node.public_endpoint") == 0;
+        c->routes |= strncmp(key, "nat.", 4) == 0 || strcmp(key, "relay.worker") == 0 || strcmp(key, "node.public_endpoint") == 0;
         if (live)
                 c->live++;
         else {

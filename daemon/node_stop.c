@@ -10,6 +10,7 @@
 #include "observe/snapshot.h"
 #include "reach/routes.h"
 #include "relay/sessions.h"
+#include "relay/worker.h"
 #include "util.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static void look_at_flush(void *arg) {
         struct node *n = life->node;
 
         /* Callers that keep their connection open would have us wait for nothing. */
-        if (listener_connections(n->listener) == 0 ||
+        if ((listener_connections(n->listener) == 0 && worker_stopped(n->worker)) ||
             clock_mono_ms(n->clock) - life->began_ms >= STOP_FLUSH_MS) {
                 stop_done(life);
                 return;
@@ -64,6 +65,7 @@ static void stop_advance(struct node_life *life) {
         life->began_ms = clock_mono_ms(n->clock);
         timer_clear(&life->drain);
         listener_stop(n->listener);
+        worker_stop(n->worker);
         door_native_stop(n->native);
         if (n->relay)
                 relay_stop(n->relay);

@@ -6,6 +6,7 @@
 #include "mesh/mesh.h"
 #include "node_life.h"
 #include "reach/routes.h"
+#include "relay/worker.h"
 
 #include <string.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static void on_woke(void *arg, uint64_t slept_ms) {
         (void) slept_ms;
         directory_hurry(n->directory);
         mesh_woke(n->mesh);
+        worker_hurry(n->worker);
         look_at_endpoint(n, "woke from sleep");
 }
 
@@ -54,6 +56,7 @@ static void on_network(void *arg) {
         if (n->phase != NODE_RUNNING)
                 return;
         directory_hurry(n->directory);
+        worker_hurry(n->worker);
         look_at_endpoint(n, "the network changed");
 }
 

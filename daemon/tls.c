@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <event2/bufferevent.h>
+#include <iicp/address.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509_vfy.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -157,6 +159,51 @@ struct bufferevent *tls_accept(struct tls *t, struct event_base *base, int fd) {
         bev = t->lib.bufferevent_openssl_socket_new(base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
         if (!bev)
                 t->lib.SSL_free(ssl);
+        return bev;
+}
+
+int tls_client_new(struct tls **ret, char *why, size_t why_cap) {
+        struct tls *t = calloc(1, sizeof *t);
+        int r;
+
+        if (!t)
+                return -ENOMEM;
+        t->refs = 1;
+        r = tls_library_load(&t->lib, why, why_cap);
+        if (r == 0 && !(t->context = t->lib.SSL_CTX_new(t->lib.TLS_client_method())))
+                r = -ENOMEM;
+        if (r < 0) {
+                tls_free(t);
+                return r;
+        }
+        t->lib.SSL_CTX_ctrl(t->context, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_3_VERSION, NULL);
+        t->lib.SSL_CTX_set_options(t->context, SSL_OP_IGNORE_UNEXPECTED_EOF);
+        t->lib.SSL_CTX_set_security_level(t->context, 2);
+        t->lib.SSL_CTX_set_verify(t->context, SSL_VERIFY_PEER, NULL);
+        t->lib.SSL_CTX_set_default_verify_paths(t->context);
+        *ret = t;
+        return 0;
+}
+
+/* Server name indication is for names only. */
+static bool expect_host(struct tls *t, SSL *ssl, const char *host) {
+        struct sockaddr_storage a;
+
+        if (iicp_addr_parse(host, &a))
+                return X509_VERIFY_PARAM_set1_ip_asc(t->lib.SSL_get0_param(ssl), host) == 1;
+        return t->lib.SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *) (uintptr_t) host) == 1 &&
+               t->lib.SSL_set1_host(ssl, host) == 1;
+}
+
+struct bufferevent *tls_connect(struct tls *t, struct event_base *base, int fd, const char *host) {
+        SSL *ssl = t->lib.SSL_new(t->context);
+        struct bufferevent *bev = NULL;
+
+        if (ssl && expect_host(t, ssl, host))
+                bev = t->lib.bufferevent_openssl_socket_new(base, fd, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
+        if (!bev && ssl)
+                t->lib.SSL_free(ssl);
+        ERR_clear_error();
         return bev;
 }
 

@@ -2,7 +2,7 @@
 #ifndef IICPD_TLS_H
 #define IICPD_TLS_H
 
-/* The certificate of the task port, TLS 1.3 and nothing older. Connections keep the context that they
+/* TLS 1.3 and nothing older: the certificate of the task port, and what we dial with native frames. Connections keep the context that they
  * began with, so a new certificate drops none of them. [02 section 1; 05 section 13.5] */
 
 #include <iicp/buf.h>
@@ -25,6 +25,11 @@ struct tls *tls_ref(struct tls *t);
 /* The server's side of a connection that has just been accepted; it owns fd from then on. NULL: no
  * memory, fd is still the caller's. */
 struct bufferevent *tls_accept(struct tls *t, struct event_base *base, int fd);
+/* For connections of ours: the peer's certificate must lead to the system's roots. -errno as above. */
+int tls_client_new(struct tls **ret, char *why, size_t why_cap);
+/* The client's side of a connection that stands; the certificate must be for host, a name or an address.
+ * BEV_EVENT_CONNECTED or an error follows. NULL as above. */
+struct bufferevent *tls_connect(struct tls *t, struct event_base *base, int fd, const char *host);
 /* Says on the connection that nothing more is sent. */
 void tls_half_close(struct tls *t, struct bufferevent *bev);
 int64_t tls_not_after(const struct tls *t);  /* Unix seconds; of the leaf */

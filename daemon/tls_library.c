@@ -21,7 +21,10 @@ static const struct {
         size_t at;
         bool event;
 } functions[] = {
-        SSL_FUNCTION(TLS_server_method),          SSL_FUNCTION(SSL_CTX_new),
+        SSL_FUNCTION(TLS_server_method),          SSL_FUNCTION(TLS_client_method),
+        SSL_FUNCTION(SSL_CTX_set_verify),         SSL_FUNCTION(SSL_CTX_set_default_verify_paths),
+        SSL_FUNCTION(SSL_get0_param),             SSL_FUNCTION(SSL_set1_host),
+        SSL_FUNCTION(SSL_ctrl),                   SSL_FUNCTION(SSL_CTX_new),
         SSL_FUNCTION(SSL_CTX_free),               SSL_FUNCTION(SSL_CTX_ctrl),
         SSL_FUNCTION(SSL_CTX_set_options),        SSL_FUNCTION(SSL_CTX_set_security_level),
         SSL_FUNCTION(SSL_CTX_use_certificate),    SSL_FUNCTION(SSL_CTX_use_PrivateKey),

@@ -2,7 +2,7 @@
 #ifndef IICPD_TLS_LIBRARY_H
 #define IICPD_TLS_LIBRARY_H
 
-/* libssl and libevent's layer over it, loaded when a certificate is configured and not before: nodes
+/* libssl and libevent's layer over it, loaded for a certificate or a relay and not before: other nodes
  * in clear need neither, and they are half a megabyte resident. */
 
 #include <event2/bufferevent_ssl.h>
@@ -10,6 +10,12 @@
 
 struct tls_library {
         __typeof__(&TLS_server_method) TLS_server_method;
+        __typeof__(&TLS_client_method) TLS_client_method;
+        __typeof__(&SSL_CTX_set_verify) SSL_CTX_set_verify;
+        __typeof__(&SSL_CTX_set_default_verify_paths) SSL_CTX_set_default_verify_paths;
+        __typeof__(&SSL_get0_param) SSL_get0_param;
+        __typeof__(&SSL_set1_host) SSL_set1_host;
+        __typeof__(&SSL_ctrl) SSL_ctrl;
         __typeof__(&SSL_CTX_new) SSL_CTX_new;
         __typeof__(&SSL_CTX_free) SSL_CTX_free;
         __typeof__(&SSL_CTX_ctrl) SSL_CTX_ctrl;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <iicp/address.h>
 #include <iicp/hmac.h>
+#include <iicp/relay_msg.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,8 @@ const char *iicp_relay_verdict_text(enum iicp_relay_verdict v) {
                 [IICP_RELAY_RELAYED] = "is reached through a relay itself",
                 [IICP_RELAY_ADDRESS] = "its address is not public",
                 [IICP_RELAY_UNAVAILABLE] = "not available",
-                [IICP_RELAY_LOAD] = "its load is no number",
-                [IICP_RELAY_PORT] = "its port is no port",
+                [IICP_RELAY_BAD_LOAD] = "its load is no number",
+                [IICP_RELAY_BAD_PORT] = "its port is no port",
                 [IICP_RELAY_REPUTATION] = "reputation below 0.1 or unknown",
         };
 
@@ -78,7 +79,7 @@ static bool read_port(const struct iicp_json *object, struct iicp_relay *r) {
         struct iicp_json v = iicp_json_get(object, "relay_accept_port");
         int64_t port;
 
-        r->port = IICP_RELAY_ACCEPT_PORT;
+        r->port = IICP_RELAY_PORT;
         if (v.type == IICP_JSON_NONE || v.type == IICP_JSON_NULL)
                 return true;
         if (iicp_json_int(&v, &port) < 0 || port < 1 || port > 65535)
@@ -121,9 +122,9 @@ static enum iicp_relay_verdict judge(const struct iicp_elector *e, const struct 
         if (available.type == IICP_JSON_FALSE)
                 return IICP_RELAY_UNAVAILABLE;
         if (!load)
-                return IICP_RELAY_LOAD;
+                return IICP_RELAY_BAD_LOAD;
         if (!port)
-                return IICP_RELAY_PORT;
+                return IICP_RELAY_BAD_PORT;
         return reputation ? IICP_RELAY_ELIGIBLE : IICP_RELAY_REPUTATION;
 }
 
@@ -189,7 +190,7 @@ int iicp_relay_route(const char *base, const char *host, unsigned ack_port, cons
                 return -EINVAL;
         memcpy(r.host, url.host, sizeof r.host);
         r.port = url.port;
-        if (!fits(snprintf(r.endpoint, sizeof r.endpoint, "%s/v1/relay-for/%s", r.base, worker_id), 256))
+        if (!fits(snprintf(r.endpoint, sizeof r.endpoint, "%s/v1/relay-for/%s", r.base, worker_id), sizeof r.endpoint))
                 return -EINVAL;
         *ret = r;
         return 0;
@@ -218,7 +219,7 @@ int iicp_relay_host_parse(struct iicp_str text, char host[254], uint16_t *ret_po
         const char *colon = text.n ? memchr(text.p, ':', text.n) : NULL, *close;
         char url[300];
         struct iicp_url parsed;
-        uint16_t number = IICP_RELAY_ACCEPT_PORT;
+        uint16_t number = IICP_RELAY_PORT;
         bool v6 = false;
 
         if (text.n > 0 && text.p[0] == '[') {

@@ -106,12 +106,12 @@ int iicp_frame_decode(struct iicp_str bytes, struct iicp_frame_header *ret_heade
         return 0;
 }
 
-static enum iicp_close check_type(uint8_t type) {
+static enum iicp_close check_type(uint8_t type, unsigned options) {
         if (type == 0x00 || type == 0xff)
                 return IICP_CLOSE_INVALID_TYPE;
         if (type >= 0xf0)
                 return IICP_CLOSE_UNSUPPORTED_EXTENSION;
-        return type > IICP_FRAME_TELEMETRY ? IICP_CLOSE_UNKNOWN_TYPE : IICP_CLOSE_NONE;
+        return type > IICP_FRAME_TELEMETRY && !(options & IICP_FRAME_ANY_TYPE) ? IICP_CLOSE_UNKNOWN_TYPE : IICP_CLOSE_NONE;
 }
 
 static enum iicp_close check_empty(uint8_t type, unsigned options) {
@@ -126,7 +126,7 @@ static enum iicp_close check_empty(uint8_t type, unsigned options) {
         case IICP_FRAME_INIT:
                 return options & IICP_FRAME_STRICT ? IICP_CLOSE_INVALID_PAYLOAD : IICP_CLOSE_NONE;
         default:
-                return IICP_CLOSE_INVALID_PAYLOAD;
+                return type > IICP_FRAME_TELEMETRY ? IICP_CLOSE_NONE : IICP_CLOSE_INVALID_PAYLOAD;
         }
 }
 
@@ -139,7 +139,7 @@ enum iicp_close iicp_frame_header_check(const struct iicp_frame_header *h, uint3
                 return IICP_CLOSE_INVALID_VERSION;
         if (h->version > IICP_FRAME_VERSION)
                 return IICP_CLOSE_VERSION_MISMATCH;
-        c = check_type(h->type);
+        c = check_type(h->type, options);
         if (c == IICP_CLOSE_NONE && h->length == 0)
                 c = check_empty(h->type, options);
         if (c != IICP_CLOSE_NONE)

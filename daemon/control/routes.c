@@ -4,6 +4,7 @@
 #include "mesh/mesh.h"
 #include "node.h"
 #include "reach/routes.h"
+#include "relay/worker.h"
 
 /* How others get here: what is published, and the evidence for it. */
 
@@ -27,6 +28,11 @@ unsigned get_routes(struct call *call, struct iicp_buf *out) {
         else
                 given(n, out);
         iicp_buf_puts(out, "}");
+        return 200;
+}
+
+unsigned get_relays(struct call *call, struct iicp_buf *out) {
+        worker_json(call_node(call)->worker, out);
         return 200;
 }
 

@@ -6,6 +6,7 @@
 #include "vouch.h"
 #include "reach/routes.h"
 #include "relay/sessions.h"
+#include "relay/worker.h"
 #include "../policy.h"
 #include "util.h"
 
@@ -200,6 +201,20 @@ static int add_availability(json_object *body, const struct config *c) {
         return add(body, "availability", TAKE_PTR(array));
 }
 
+/* Who relays for us, where both directories look for it. [03 section 19.3] */
+static int add_relayed_by(json_object *metadata, const struct node *n) {
+        const struct iicp_relay_route *r = worker_route(n->worker);
+
+        if (!r)
+                return 0;
+        if (add_text(metadata, "relay_for", state_identity(n->state)->node_id) < 0 ||
+            add_text(metadata, "relay_host", r->host) < 0 || add_int(metadata, "relay_port", r->port) < 0 ||
+            add_text(metadata, "relay_endpoint", r->base) < 0 ||
+            (worker_polls(n->worker) && add_text(metadata, "relay_transport", "http-poll") < 0))
+                return -ENOMEM;
+        return 0;
+}
+
 /* The four fields that a directory would otherwise keep from an older route. [04 section 2] */
 static int add_route(json_object *body, struct node *n, const char *endpoint) {
         char transport[256];
@@ -214,6 +229,7 @@ static int add_route(json_object *body, struct node *n, const char *endpoint) {
 
         if (!metadata || add_int(metadata, "tier", route->tier) < 0 ||
             (route->mapping[0] && add_text(metadata, "mapping", route->mapping) < 0) ||
+            (route->kind == ROUTE_RELAY && add_relayed_by(metadata, n) < 0) ||
             (route->kind == ROUTE_TUNNEL_STABLE && add_text(metadata, "tunnel", "stable") < 0) ||
             add_text(body, "transport_method", route->method) < 0 || add_text(body, "nat_type", routes_nat_type(n->routes)) < 0 ||
             add_text(body, "exposure_mode", route->exposure) < 0)

@@ -44,6 +44,7 @@ static const struct route routes[] = {
         [DIRECTORY_BOOTSTRAP] = {"GET", "/v1/bootstrap", false, true, READ, 5000, ANSWER_MAX},
         [DIRECTORY_PEERS] = {"POST", "/v1/peers", true, true, CREDENTIAL, 5000, ANSWER_MAX},
         [DIRECTORY_PROBE] = {"GET", "/v1/probe", false, true, READ, 8000, ANSWER_MAX},
+        [DIRECTORY_RELAY_TICKET] = {"POST", "/v1/relay/ticket", true, true, CREDENTIAL, 5000, ANSWER_MAX},
 };
 
 struct directory_call {

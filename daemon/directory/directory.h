@@ -78,6 +78,15 @@ struct directory_call *directory_node(struct directory *d, struct iicp_str node_
 struct directory_call *directory_bootstrap(struct directory *d, directory_answer_fn fn, void *arg);
 struct directory_call *directory_heal(struct directory *d, struct iicp_str body, directory_answer_fn fn, void *arg);
 
+/* Relays that serve this intent themselves, as an answer of discover; one ticket for a bind, of which the
+ * caller owns the body ({"relay_node_id"} or {}) until the end. fn and NULL as above. [03 sections 18, 19] */
+struct directory_call *directory_relays(struct directory *d, const char *intent,
+                                        void (*fn)(void *arg, const struct fetch_answer *a), void *arg);
+bool directory_has_token(const struct directory *d);
+struct directory_call *directory_relay_ticket(struct directory *d, struct iicp_str body,
+                                              void (*fn)(void *arg, const struct fetch_answer *a), void *arg);
+struct directory_call *directory_ask_end(struct directory_call *c);
+
 /* Since the last tick of the heartbeat (before or after its call), milliseconds: supervisor
  * progress of 02 section 13.1. 0 while nothing is to be registered. */
 uint64_t directory_progress_age_ms(const struct directory *d);

@@ -224,6 +224,7 @@ enum directory_route {
         DIRECTORY_PROBE,         /* tail: "?host=...&port=..." */
         DIRECTORY_BOOTSTRAP,     /* tail: "?limit=5" */
         DIRECTORY_PEERS,         /* with token: few live peers */
+        DIRECTORY_RELAY_TICKET,
 };
 struct directory_request {
         enum directory_route route;

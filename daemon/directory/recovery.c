@@ -3,6 +3,7 @@
 
 #include "internal.h"
 #include "log.h"
+#include "relay/worker.h"
 #include "util.h"
 
 #include <stdio.h>
@@ -42,10 +43,16 @@ static bool backend_attention(const struct directory *d) {
                (!d->registered && n == 0);
 }
 
-/* Every route of this build is the operator's word or an address of an interface, which is taken
- * unverified: nothing better can be promoted, so the wish for it counts as no failure. */
+/* A session to a relay that was lost and is being made again. */
+static bool relay_starting(const struct directory *d) {
+        return d->node->worker && worker_lost(d->node->worker);
+}
+
+/* What is advertised was proved or is the operator's word: nothing better can be promoted, so the wish
+ * for it counts as no failure. */
 static bool route_available(const struct directory *d) {
-        return recovery_route_available(node_endpoint(d->node, NULL) != NULL, d->recovery.needs_promotion, false, true);
+        return recovery_route_available(node_endpoint(d->node, NULL) != NULL, d->recovery.needs_promotion,
+                                        d->node->worker && worker_bound(d->node->worker), true);
 }
 
 static bool route_mismatch(const struct directory *d) {
@@ -63,7 +70,7 @@ static void gather(const struct directory *d, enum recovery_presence presence, s
                 .rejected = !d->registered,
                 .local_health_ok = r->local_ok,
                 .backend_attention = backend_attention(d),
-                .tunnel = TUNNEL_NOT_NEEDED,
+                .tunnel = !node_endpoint(d->node, NULL) && relay_starting(d) ? TUNNEL_STARTING : TUNNEL_NOT_NEEDED,
                 .route_available = route_available(d),
                 .route_mismatch = route_mismatch(d),
                 .presence = presence,
@@ -196,6 +203,8 @@ static void act(struct directory *d, const struct recovery_facts *f) {
 
         switch (r->action) {
         case RECOVERY_REREGISTER:
+                if (!node_endpoint(d->node, NULL))
+                        break; /* there is nothing to claim; the route registers itself when it is back */
                 if (!f->silent && !f->route_mismatch)
                         note_absence(d);
                 directory_want(d, r->reason);
@@ -354,6 +363,8 @@ void recovery_cancel(struct directory *d) {
 /* ---- what others may know ---- */
 
 const char *recovery_hint(const struct directory *d) {
+        if (d->recovery.state != RECOVERY_BACKEND_ATTENTION && !node_endpoint(d->node, NULL) && relay_starting(d))
+                return "relay_lost";
         switch (d->recovery.state) {
         case RECOVERY_ENDPOINT_DEAD:
         case RECOVERY_ROUTE_MISMATCH:

@@ -3,7 +3,6 @@
 
 #include "util.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Route findings have the words of guidance.c: one truth. Here stands what the page needs besides. */

@@ -90,10 +90,8 @@ int show(const struct options *o, const char *path, void (*render)(const struct 
 int cmd_routes(const struct options *o, int argc, char **argv);
 /* peers.c: the mesh. */
 int cmd_peers(const struct options *o, int argc, char **argv);
+int cmd_relays(const struct options *o, int argc, char **argv);
 int cmd_netcheck(const struct options *o, int argc, char **argv);
-
-/* sessions.c: workers of this relay. */
-int cmd_sessions(const struct options *o, int argc, char **argv);
 
 /* Text views. */
 void render_status(const struct options *o, json_object *doc);

@@ -4,6 +4,7 @@
 #include "guidance.h"
 #include "listener.h"
 #include "log.h"
+#include "relay/worker.h"
 #include "tls_port.h"
 #include "util.h"
 
@@ -23,6 +24,9 @@ uint64_t routes_now(const struct routes *r) {
 bool routes_wanted(const struct node *n) {
         const struct config *c = n->config;
 
+        /* Through a relay that is given nobody dials the listener. */
+        if (!c->public_endpoint && worker_fixed(n))
+                return true;
         return (c->public_endpoint || c->nat_auto || c->nat_tunnel_url) && !tls_port_active(n->tls) && !c->allow_private &&
                !c->listen_address && !listener_loopback_only(n->listener);
 }
@@ -89,8 +93,11 @@ static void reprobe_done(void *arg, enum ladder_probe outcome, const char *why) 
 
         (void) why;
         r->probes[outcome]++;
-        if (outcome == PROBE_VERIFIED)
+        if (outcome == PROBE_VERIFIED) {
                 r->probed_ms = routes_now(r);
+                if (r->direct_good_ms)
+                        r->direct_good_ms = r->probed_ms;
+        }
         if (outcome == PROBE_REFUTED)
                 routes_look(r, "the route is refuted", false);
         else
@@ -103,6 +110,11 @@ static void reprobe(void *arg) {
 
         if (r->stopping || r->running || r->live.tier == 4)
                 return;
+        if (r->live.kind == ROUTE_RELAY) { /* is something better there by now? */
+                if (rung_holds(r))
+                        routes_look(r, "something better than the relay is looked for", false);
+                return;
+        }
         if (witness_since(&r->node->witness, routes_now(r) - MIN(routes_now(r), (uint64_t) ROUTES_REPROBE_MS))) {
                 timer_set_ms(&r->reprobe, ROUTES_REPROBE_MS);
                 return;
@@ -193,6 +205,8 @@ static void take_over(struct routes *r, struct kept_lease *kept, struct kept_lea
 void routes_registered(struct routes *r) {
         if (!r)
                 return; /* a node without network, in tests */
+        if (r->live.endpoint[0] && r->live.kind != ROUTE_RELAY && r->node->worker)
+                worker_leave(r->node->worker);
         for (size_t i = 0; i < ARRAY_SIZE(r->old); i++)
                 if (r->old[i].held)
                         router_revoke(r, &r->old[i]);
@@ -228,6 +242,9 @@ void routes_adopt(struct routes *r, const struct ladder_route *route) {
         struct ladder_route was = r->live;
         struct node *n = r->node;
 
+        if (was.kind == ROUTE_RELAY && route->tier < 3 && route->verified)
+                r->direct_good_ms = r->ended_ms;
+        r->better[0] = '\0';
         r->live = *route;
         r->changes += strcmp(was.endpoint, route->endpoint) != 0;
         if (route->verified)
@@ -308,6 +325,7 @@ bool routes_refused(struct routes *r, const char *endpoint) {
                         oldest = &r->dead[i];
         snprintf(oldest->url, sizeof oldest->url, "%s", endpoint);
         oldest->until_ms = routes_now(r) + DEAD_MS;
+        r->direct_good_ms = 0;
         routes_look(r, "the directory refused the route", true);
         return false;
 }
@@ -396,6 +414,7 @@ static void retire(struct routes *r) {
         r->live = (struct ladder_route){.tier = 4};
         timer_clear(&r->ageing);
         announce_listen(r->announce, "");
+        worker_leave(r->node->worker);
         keep_save(r);
 }
 
@@ -404,6 +423,7 @@ void routes_reload(struct routes *r) {
                 retire(r);
                 return;
         }
+        worker_reload(r->node->worker);
         if (r->live.tier == 4) {
                 r->node->endpoint[0] = '\0';
                 r->node->endpoint_why = r->why;

@@ -44,6 +44,11 @@ bool routes_refused(struct routes *r, const char *endpoint);
 void routes_registered(struct routes *r);
 /* How others saw us. */
 void routes_observed(struct routes *r, const char *address);
+/* From the relay worker: it is bound, by itself or after a loss; it is not, and tries again; there is no
+ * relay left. */
+void routes_relay_up(struct routes *r);
+void routes_relay_down(struct routes *r);
+void routes_relay_gone(struct routes *r);
 /* Revokes what routers have opened for us, within 3 s; then fn. */
 void routes_stop(struct routes *r, void (*fn)(void *arg), void *arg);
 

@@ -68,6 +68,10 @@ struct routes {
                 char operator[LADDER_URL_MAX];
         } texts;                      /* what ladder.facts borrows */
         bool running, stopping;
+        bool quiet;                   /* the run looks for something better than the relay that stands */
+        char better[LADDER_URL_MAX];  /* it was proved once, "" = nothing */
+        uint64_t better_ms;
+        uint64_t direct_good_ms;      /* the last proof of a route that replaced a relay; 0 = none did */
         const char *reason;           /* of the run, static */
         const char *next_reason;      /* another one is wanted, NULL = not */
         bool cheap, next_cheap;       /* the route is left alone where nothing about it has changed */
@@ -152,6 +156,15 @@ void run_fill_job(struct routes *r, struct gateway_job *j, const struct kept_lea
 /* A router does not come to an end: as if it had refused. */
 void run_router_late(struct routes *r);
 void run_out_of_time(struct routes *r);
+
+void run_step(struct routes *r);
+
+/* routes_worker.c: the relay as a rung */
+bool rung_ask(struct routes *r);
+bool rung_holds(const struct routes *r);
+/* Of a quiet run: may its route take the relay's place now? */
+bool rung_better(struct routes *r, const struct ladder_route *route);
+void rung_keep(struct routes *r);
 
 /* routes.c: the outcome of a detection */
 void routes_adopt(struct routes *r, const struct ladder_route *route);

@@ -3,6 +3,7 @@
 
 #include "listener.h"
 #include "log.h"
+#include "relay/worker.h"
 #include "util.h"
 
 #include <errno.h>
@@ -19,8 +20,6 @@
 #define TUNNEL_TIMEOUT_MS 8000
 
 extern char **environ;
-
-static void step(struct routes *r);
 
 /* ---- what the ladder asks for ---- */
 
@@ -55,7 +54,7 @@ static void probed(void *arg, enum ladder_probe outcome, const char *why) {
         if (outcome != PROBE_VERIFIED && a->ipv6)
                 routes_guide(r, r->new_pinhole.held ? "directory_blind_ipv6" : "ipv6_firewall");
         ladder_probed(&r->ladder, outcome);
-        step(r);
+        run_step(r);
 }
 
 static void note_gateway(struct routes *r, int tier, const char *name, const struct gateway_result *result) {
@@ -83,7 +82,7 @@ static void mapped(struct routes *r, struct router_call *c) {
                 routes_guide(r, "double_nat");
         else if (!c->result.granted && !c->result.guidance)
                 routes_guide(r, "port_forward");
-        step(r);
+        run_step(r);
 }
 
 /* A router that does not know the first address may know another one: then that is the candidate. An
@@ -110,13 +109,13 @@ static void pinholed(struct routes *r, struct router_call *c) {
                 take_address(r, c->result.lease.address);
         }
         ladder_pinholed(&r->ladder, c->result.granted, map_protocol_name(c->result.lease.protocol));
-        step(r);
+        run_step(r);
 }
 
 static void revoked(struct routes *r, struct router_call *c) {
         (void) c;
         ladder_revoked(&r->ladder);
-        step(r);
+        run_step(r);
 }
 
 static void fill_protocols(struct routes *r, struct gateway_job *j) {
@@ -181,7 +180,7 @@ static void tunnel_answered(void *arg, const struct fetch_answer *a) {
         routes_note(r, 3, "tunnel", ours ? STEP_WORKS : STEP_FAILED, "%s",
                     ours ? "our health came back through it" : "no answer with our id came through it");
         ladder_tunnelled(&r->ladder, ours, NULL);
-        step(r);
+        run_step(r);
 }
 
 static bool check_tunnel(struct routes *r, const char *url) {
@@ -198,7 +197,7 @@ static bool check_tunnel(struct routes *r, const char *url) {
 static void adopt(struct routes *r);
 
 /* What cannot even be asked counts as answered with no. */
-static void step(struct routes *r) {
+void run_step(struct routes *r) {
         for (;;) {
                 const struct ladder_action *a = ladder_next(&r->ladder);
 
@@ -241,6 +240,9 @@ static void step(struct routes *r) {
                         ladder_tunnelled(&r->ladder, false, NULL);
                         continue;
                 case LADDER_BIND_RELAY:
+                        timer_clear(&r->budget);
+                        if (rung_ask(r))
+                                return;
                         ladder_bound(&r->ladder, false, NULL);
                         continue;
                 }
@@ -295,7 +297,9 @@ static void climb(struct routes *r) {
                 .skip_mapping = !c->nat_map,
                 .bridged = r->local.bridged,
                 .private_v4 = r->local.private_v4,
-                .relay_capable = true, /* no worker is built: nothing below the tunnel */
+                .relay_fixed = worker_fixed(r->node),
+                /* an operator is never a worker; where a relay stands already, none is looked for */
+                .relay_capable = c->relay_operator || worker_off(r->node) || r->quiet,
                 .advertise_unverified_ipv6 = c->nat_advertise_unverified_ipv6,
                 .dual_stack = c->nat_dual_stack,
         };
@@ -312,7 +316,7 @@ static void climb(struct routes *r) {
         verify_begin_run(r->verify);
         ladder_start(&r->ladder, &f);
         timer_set_ms(&r->budget, ROUTES_BUDGET_MS);
-        step(r);
+        run_step(r);
 }
 
 static void echoed(void *arg, const struct fetch_answer *a) {
@@ -403,6 +407,7 @@ void run_begin(struct routes *r, const char *reason) {
         router_give_up(r); /* a renewal under way: the ladder asks anew */
         verify_stop(r->verify); /* as does a look at the live route */
         r->running = true;
+        r->quiet = rung_holds(r);
         r->reason = reason;
         r->began_ms = r->step_ms = routes_now(r);
         r->relay_asked = r->no_igd = false;
@@ -417,6 +422,7 @@ void run_begin(struct routes *r, const char *reason) {
 
 void run_cancel(struct routes *r) {
         r->running = false;
+        worker_seek_cancel(r->node->worker);
         router_give_up(r);
         verify_stop(r->verify);
         timer_clear(&r->budget);
@@ -432,6 +438,10 @@ static void adopt(struct routes *r) {
         timer_clear(&r->budget);
         r->running = false;
         r->ended_ms = routes_now(r);
+        if (r->quiet && !rung_better(r, &r->ladder.route)) {
+                rung_keep(r);
+                return;
+        }
         routes_adopt(r, &r->ladder.route);
 }
 
@@ -448,5 +458,5 @@ void run_out_of_time(struct routes *r) {
                 ladder_tunnelled(&r->ladder, false, NULL);
         }
         ladder_out_of_time(&r->ladder);
-        step(r);
+        run_step(r);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routes_internal.h"
 
+#include "relay/worker.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -52,7 +54,7 @@ void routes_json(const struct routes *r, struct iicp_buf *out) {
         text(out, "transport_method", l->method);
         text(out, "exposure_mode", l->exposure);
         iicp_buf_printf(out, ",\"verified\":\"%s\",\"looking\":%s", verified_word(r), routes_looking(r) ? "true" : "false");
-        text(out, "verified_by", l->verified ? r->node->config->nat_probe_url ? "operator_probe" : "directory_probe" : NULL);
+        text(out, "verified_by", l->kind == ROUTE_RELAY ? "relay" : l->verified ? r->node->config->nat_probe_url ? "operator_probe" : "directory_probe" : NULL);
         if (l->verified)
                 iicp_buf_printf(out, ",\"verified_age_s\":%llu", age_s(r, r->probed_ms));
         if (inbound_ms)
@@ -67,6 +69,8 @@ void routes_json(const struct routes *r, struct iicp_buf *out) {
         if (r->ended_ms)
                 iicp_buf_printf(out, ",\"run_age_s\":%llu,\"run_took_ms\":%llu", age_s(r, r->ended_ms),
                                 (unsigned long long) (r->ended_ms - r->began_ms));
+        iicp_buf_puts(out, ",\"relay\":");
+        worker_brief_json(r->node->worker, out);
         iicp_buf_puts(out, ",\"tunnel\":{\"state\":\"");
         iicp_buf_puts(out, l->kind == ROUTE_TUNNEL_STABLE ? "in_use" : "not_needed");
         iicp_buf_puts(out, "\"},\"guidance\":[");

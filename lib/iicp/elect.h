@@ -12,8 +12,6 @@ extern "C" {
 /* Which relay a node behind a NAT binds to, and what it is reached by afterwards. Pure: all nodes with
  * the same candidates come to the same answer. [iicp-dir 7.6; 03 sections 19.3, 19.5; 04 section 11] */
 
-#define IICP_RELAY_ACCEPT_PORT 9485
-#define IICP_RELAY_HTTP_PORT 9484      /* of a relay that does not tell */
 #define IICP_RELAY_REPUTATION_MIN 0.1  /* below it a relay is never bound */
 #define IICP_RELAY_CANDIDATES_MAX 64   /* considered at a time */
 #define IICP_RELAY_ID_MAX 128          /* bytes */
@@ -27,8 +25,8 @@ enum iicp_relay_verdict {
         IICP_RELAY_RELAYED,            /* reached through another relay itself */
         IICP_RELAY_ADDRESS,            /* no public one */
         IICP_RELAY_UNAVAILABLE,
-        IICP_RELAY_LOAD,               /* negative or no number */
-        IICP_RELAY_PORT,
+        IICP_RELAY_BAD_LOAD,               /* negative or no number */
+        IICP_RELAY_BAD_PORT,
         IICP_RELAY_REPUTATION,         /* below the floor, or unknown where it must be known */
 };
 /* For people: "reputation below 0.1". */
@@ -64,7 +62,7 @@ IICP_API void iicp_relay_sort(struct iicp_relay *relays, size_t n);
 
 /* How a bound worker is reached. */
 struct iicp_relay_route {
-        char base[256], host[254], endpoint[512];
+        char base[256], host[254], endpoint[256];
         uint16_t port;                 /* of base */
 };
 /* base: what the relay is known by, NULL for one that was configured by host; ack_port: key 4 of

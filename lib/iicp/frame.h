@@ -80,7 +80,8 @@ struct iicp_frame_header {
         uint32_t length;
 };
 
-enum iicp_frame_options { IICP_FRAME_STRICT = 1 << 0 };
+/* ANY_TYPE: types that are not assigned yet come through, for a receiver that ignores them. */
+enum iicp_frame_options { IICP_FRAME_STRICT = 1 << 0, IICP_FRAME_ANY_TYPE = 1 << 1 };
 
 IICP_API void iicp_frame_header_encode(uint8_t type, uint8_t flags, uint32_t length,
                                        uint8_t out[IICP_FRAME_HEADER]);

@@ -34,7 +34,7 @@ class Directory(Enrol, Beats, Reads, Trust, Credits):
         self.watch = Watch(self.clock)
         self.settings = {"next_heartbeat_ms": 30000, "strict_ownership": False, "qos_filter": False,
                          "unknown_404": False, "directory_key": "", "credits": True, "replicas": [],
-                         "tls": "good"}
+                         "tls": "good", "relay_tickets": "good"}
         self.down_until = 0.0
         self.count = 0
 
@@ -95,7 +95,7 @@ class Directory(Enrol, Beats, Reads, Trust, Credits):
         ("GET", r"/credits/transactions", "transactions", Credits.transactions),
         ("GET", r"/credits/quote", "quote", Credits.quote),
         ("POST", r"/dispatch/ticket", "ticket", not_offered),
-        ("POST", r"/relay/ticket", "relay-ticket", not_offered),
+        ("POST", r"/relay/ticket", "relay-ticket", Trust.relay_ticket),
     )
     WELL_KNOWN = {"/.well-known/did.json": Trust.did_document,
                   "/.well-known/iicp-replicas.json": Trust.replica_list}

@@ -5,6 +5,7 @@
 import base64
 import hashlib
 import json
+import secrets
 import urllib.parse
 
 from . import ed25519
@@ -13,6 +14,8 @@ from .rules import is_text
 
 TOKEN_S = 300
 TOKEN_DOMAIN = b"iicp:consumer-token:v1\n"
+TICKET_S = 120
+TICKET_DOMAIN = b"iicp:relay-bind-ticket:v1\n"
 
 
 def base64url(data):
@@ -66,6 +69,29 @@ class Trust:
                       "exp": now + TOKEN_S}
             return 201, {"token": consumer_token(seed, claims), "expires_at": now + TOKEN_S,
                          "caller_node_id": caller.node_id, "target_node_id": target, "intent": intent}
+
+    def relay_ticket(self, request):
+        """[03 section 18]; relay_tickets: good, no_jti (as one directory issues them), off (an old directory)."""
+        if self.settings["relay_tickets"] == "off":
+            raise Refusal(404, error_body("not_found", "not offered"))
+        b = request.object()
+        with self.lock:
+            worker = self.authorize(request)
+            self.limit("relay-ticket", worker.token, 20)
+            relay, seed = b.get("relay_node_id", "*"), self.key_seed()
+            if set(b) - {"relay_node_id"} or not is_text(relay, 128):
+                raise Refusal(422, error_body("validation_error", "Input validation failed"))
+            if seed is None:
+                raise Refusal(503, error_body("not_configured", "this directory signs nothing"))
+            now = int(self.clock.wall())
+            claims = {"v": 1, "typ": "relay-bind-ticket", "jti": secrets.token_hex(16), "iss": request.server.url.removesuffix("/api"),
+                      "sub": worker.node_id, "aud": relay, "iat": now, "exp": now + TICKET_S}
+            if self.settings["relay_tickets"] == "no_jti":
+                del claims["jti"]
+            payload = base64url(json.dumps(claims, separators=(",", ":")).encode())
+            return 201, {"ticket": payload + "." + ed25519.sign(seed, TICKET_DOMAIN + payload.encode()).hex(),
+                         "expires_at": now + TICKET_S, "worker_node_id": worker.node_id, "relay_node_id": relay,
+                         "algorithm": "ed25519"}
 
     def did_document(self, request):
         seed = self.key_seed()

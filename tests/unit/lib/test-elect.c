@@ -86,13 +86,13 @@ static enum iicp_relay_verdict verdict_of(enum iicp_relay_source source, const c
 static void IICPD_03_62_what_makes_a_candidate_ineligible(void **state) {
         (void) state;
         assert_int_equal(verdict_of(IICP_RELAY_FROM_DIRECTORY, NODE(",\"reputation_score\":0.5")), IICP_RELAY_ELIGIBLE);
-        assert_int_equal(verdict_of(IICP_RELAY_FROM_DIRECTORY, NODE(",\"reputation_score\":0.5,\"load\":1e999")), IICP_RELAY_LOAD);
-        assert_int_equal(verdict_of(IICP_RELAY_FROM_DIRECTORY, NODE(",\"reputation_score\":0.5,\"load\":\"0\"")), IICP_RELAY_LOAD);
+        assert_int_equal(verdict_of(IICP_RELAY_FROM_DIRECTORY, NODE(",\"reputation_score\":0.5,\"load\":1e999")), IICP_RELAY_BAD_LOAD);
+        assert_int_equal(verdict_of(IICP_RELAY_FROM_DIRECTORY, NODE(",\"reputation_score\":0.5,\"load\":\"0\"")), IICP_RELAY_BAD_LOAD);
         assert_int_equal(verdict_of(IICP_RELAY_FROM_DIRECTORY, NODE(",\"reputation_score\":0.5,\"load\":7")), IICP_RELAY_ELIGIBLE);
         assert_int_equal(verdict_of(IICP_RELAY_FROM_DIRECTORY, NODE(",\"reputation_score\":0.5,\"relay_accept_port\":0")),
-                         IICP_RELAY_PORT);
+                         IICP_RELAY_BAD_PORT);
         assert_int_equal(verdict_of(IICP_RELAY_FROM_DIRECTORY, NODE(",\"reputation_score\":0.5,\"relay_accept_port\":65536")),
-                         IICP_RELAY_PORT);
+                         IICP_RELAY_BAD_PORT);
         assert_int_equal(verdict_of(IICP_RELAY_FROM_DIRECTORY, NODE(",\"reputation_score\":0.5,\"relay_accept_port\":65535")),
                          IICP_RELAY_ELIGIBLE);
         assert_int_equal(verdict_of(IICP_RELAY_FROM_DIRECTORY, NODE(",\"reputation_score\":0.5,\"available\":false")),

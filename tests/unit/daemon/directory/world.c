@@ -14,6 +14,7 @@
 
 #include "reach/routes.h"
 #include "relay/sessions.h"
+#include "relay/worker.h"
 
 #include "policy.h"
 
@@ -485,6 +486,27 @@ int world_teardown(void **state) {
 }
 
 /* The route manager is another room; this node has none. */
+/* No relay here. */
+const struct iicp_relay_route *worker_route(const struct relay_worker *w) {
+        (void) w;
+        return NULL;
+}
+
+bool worker_polls(const struct relay_worker *w) {
+        (void) w;
+        return false;
+}
+
+bool worker_lost(const struct relay_worker *w) {
+        (void) w;
+        return false;
+}
+
+bool worker_bound(const struct relay_worker *w) {
+        (void) w;
+        return false;
+}
+
 const struct ladder_route *routes_live(const struct routes *r) {
         (void) r;
         return NULL;
