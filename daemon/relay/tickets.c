@@ -144,14 +144,15 @@ static void flush(struct relay_tickets *t) {
                 put_all(t, &s->bytes);
         else
                 iicp_buf_add(&s->bytes, t->pending.p, t->pending.n);
-        if (s->bytes.error || loop_block(t->node->loop, save_work, save_done, s) < 0) {
-                iicp_buf_free(&s->bytes);
-                free(s);
-                return;
-        }
         t->file_n = s->whole ? s->bytes.n : t->file_n + s->bytes.n;
         t->pending.n = 0;
         t->writing = true;
+        if (s->bytes.error == 0 && loop_block(t->node->loop, save_work, save_done, s) == 0)
+                return;
+        t->writing = false;
+        t->file_n = SIZE_MAX; /* the next one writes all */
+        iicp_buf_free(&s->bytes);
+        free(s);
 }
 
 static int read_file(int dir_fd, struct iicp_buf *out) {

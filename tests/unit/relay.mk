@@ -23,3 +23,24 @@ tests_unit_daemon_relay_test_sessions_SOURCES = tests/unit/daemon/relay/test-ses
 tests_unit_daemon_relay_test_sessions_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_relay_test_sessions_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_relay_test_sessions_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
+
+UNIT_TESTS += tests/unit/daemon/relay/test-channel
+tests_unit_daemon_relay_test_channel_SOURCES = tests/unit/daemon/relay/test-channel.c \
+	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h
+tests_unit_daemon_relay_test_channel_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_relay_test_channel_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_relay_test_channel_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
+
+UNIT_TESTS += tests/unit/daemon/relay/test-calls
+tests_unit_daemon_relay_test_calls_SOURCES = tests/unit/daemon/relay/test-calls.c \
+	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h
+tests_unit_daemon_relay_test_calls_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_relay_test_calls_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_relay_test_calls_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
+
+UNIT_TESTS += tests/unit/daemon/relay/test-tickets
+tests_unit_daemon_relay_test_tickets_SOURCES = tests/unit/daemon/relay/test-tickets.c \
+	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h
+tests_unit_daemon_relay_test_tickets_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_relay_test_tickets_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_relay_test_tickets_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)

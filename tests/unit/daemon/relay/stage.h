@@ -17,7 +17,7 @@ struct stage {
         int64_t wall_s;                /* at now_ms = 0 */
         char dir[64];
         uint8_t directory_key[1][IICP_SIGN_KEY];
-        bool key_known;
+        bool key_known, no_writes /* jobs of the helper thread are called done without doing them */;
         unsigned asked_for_key;        /* a signature did not fit */
 };
 extern struct stage *stage;
