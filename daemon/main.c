@@ -187,6 +187,23 @@ static void say_warnings(const struct config_problems *p) {
         }
 }
 
+/* The last line is the whole reason: of a container nothing else may be shown. */
+static void say_unusable(const struct config_problems *p) {
+        char line[16] = "";
+        size_t i = 0;
+
+        while (i + 1 < p->n && p->v[i].severity != CONFIG_ERROR)
+                i++;
+        if (p->n == 0) {
+                log_err("start_failed", "the configuration cannot be used");
+                return;
+        }
+        if (p->v[i].line)
+                snprintf(line, sizeof line, ":%u", p->v[i].line);
+        log_err("start_failed", "the configuration has %zu error%s %s%s: %s; iicpd --check-config shows them too",
+                p->n_errors, p->n_errors == 1 ? ":" : "s, the first:", p->v[i].where, line, p->v[i].text);
+}
+
 static int run(const struct config_source *source) {
         struct node node = {.clock = &clock_system, .config_source = *source};
         struct config_problems problems = {0};
@@ -195,8 +212,7 @@ static int run(const struct config_source *source) {
         node.config = config_load(source, &problems);
         if (!node.config) {
                 config_problems_print(&problems, stderr);
-                log_err("start_failed", "the configuration has %zu error%s; iicpd --check-config shows them too",
-                        problems.n_errors, problems.n_errors == 1 ? "" : "s");
+                say_unusable(&problems);
                 config_problems_free(&problems);
                 return EXIT_CONFIG_;
         }

@@ -25,14 +25,18 @@
 #include "observe/snapshot.h"
 #include "observe/spans.h"
 #include "tls_port.h"
+#include "reach/local.h"
 #include "reach/routes.h"
 #include "relay/worker.h"
+#include "state_file.h"
 #include "util.h"
 
 #include <errno.h>
 #include <linux/close_range.h>
 #include <stdio.h>
 #include <sys/stat.h>
+
+extern char **environ;
 
 #define FETCH_IDLE_MIN 16u  /* connections kept towards backends and directory */
 #define FETCH_IDLE_MAX 1024u
@@ -81,6 +85,9 @@ static int start_state(struct node *n) {
                 return EXIT_STATE;
         }
         log_set_node_id(state_identity(n->state)->node_id);
+        if (local_container_marks(environ) && state_dir_vanishes(n->config->state_dir))
+                log_warn("identity_not_kept", "the identity is not kept: no volume is mounted on %s, so every restart is a "
+                         "new node without reputation; mount one there", n->config->state_dir);
         return 0;
 }
 

@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 static int check_owner(const struct stat *st, mode_t kind, const char *name, char *why, size_t cap) {
         if ((st->st_mode & S_IFMT) != kind) {
@@ -159,6 +161,15 @@ int state_write_file(int dir_fd, const char *name, struct iicp_str bytes) {
                 return -errno;
         state_write_point(name, "done");
         return 0;
+}
+
+bool state_dir_vanishes(const char *path) {
+        struct stat here, root;
+        struct statfs fs;
+
+        if (stat(path, &here) < 0 || stat("/", &root) < 0)
+                return false;
+        return here.st_dev == root.st_dev || (statfs(path, &fs) == 0 && fs.f_type == TMPFS_MAGIC);
 }
 
 int state_lock(int dir_fd, int *ret_fd, long *ret_pid) {

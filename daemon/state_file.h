@@ -19,6 +19,8 @@ int state_file_aside(int dir_fd, const char *name, const char *tag, int64_t now_
  * is the only function of state_point.c and does nothing; a test program that defines one of its own
  * is linked with that instead. */
 void state_write_point(const char *file, const char *step);
+/* In a container: a folder of the container's own file system or of memory goes with it. */
+bool state_dir_vanishes(const char *path);
 /* flock on the file "lock" with our pid in it. -EBUSY: *ret_pid is the holder, 0 if unknown. */
 int state_lock(int dir_fd, int *ret_fd, long *ret_pid);
 

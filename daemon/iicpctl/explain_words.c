@@ -53,6 +53,7 @@ const struct explain_word explain_events[] = {
         {"heartbeat_fail", "the directory does not take heartbeats; tasks go on", "iicpctl directory; it is retried"},
         {"heartbeat_ok", "the directory has our heartbeat", NONE},
         {"identity_changed", "this node has another id than before", NONE},
+        {"identity_not_kept", "the state folder goes with the container: a restart is a new node", "mount a volume on node.state_dir"},
         {"identity_reread", "the identity on the disk holds another token; that one is tried", NONE},
         {"identity_reset", "a new id and key were made; reputation starts again", NONE},
         {"key_overdue", "the encryption key is past its end and the directory has no other", "iicpctl rotate-key, when the directory answers"},

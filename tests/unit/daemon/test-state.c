@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state.h"
+#include "state_file.h"
 
 #include "keyring.h"
 
@@ -478,6 +479,17 @@ static void IICPD_05_08_a_new_key_is_offered_once_it_is_on_the_disk(void **state
         assert_false(holds("cx/keyring.json", old));
 }
 
+static void a_folder_of_the_root_file_system_or_of_memory_goes_with_a_container(void **state) {
+        struct stat proc, root;
+
+        (void) state;
+        assert_true(state_dir_vanishes("/"));
+        assert_false(state_dir_vanishes("/does/not/exist"));
+        assert_int_equal(stat("/", &root), 0);
+        if (stat("/proc/self", &proc) == 0 && proc.st_dev != root.st_dev)
+                assert_false(state_dir_vanishes("/proc/self")); /* a mount that is no memory: like a volume */
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
 
 int main(void) {
@@ -499,6 +511,7 @@ int main(void) {
                 TEST(IICPD_05_07_IICPD_05_31_private_key_must_match),
                 TEST(CX_NODE_01_expired_key_is_replaced),
                 TEST(IICPD_05_31_state_is_sealed_and_unsealed_again),
+                TEST(a_folder_of_the_root_file_system_or_of_memory_goes_with_a_container),
                 TEST(IICPD_05_08_a_new_key_is_offered_once_it_is_on_the_disk),
         };
 
