@@ -211,6 +211,12 @@ static void on_watch(evutil_socket_t fd, short what, void *arg) {
         }
 }
 
+void http_watch_end(struct http_conn *c, bool on) {
+        struct epoll_event ev = {.events = EPOLLET | (on ? EPOLLRDHUP : 0), .data.fd = c->fd};
+
+        epoll_ctl(c->door->watch_fd, EPOLL_CTL_MOD, c->fd, &ev);
+}
+
 /* ---- time ---- */
 
 /* Kept connections that stay silent go back to the listener, which holds them for a hundredth of

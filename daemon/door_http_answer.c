@@ -137,7 +137,10 @@ enum MHD_Result http_answer_task(struct http_conn *c, struct task_answer *a) {
         struct MHD_Response *r;
         char number[24];
 
-        r = a->secret ? secret_response(a->body, a->n) : response(a->body, a->n, JSON);
+        if (!a->body)
+                r = response(NULL, 0, NULL);
+        else
+                r = a->secret ? secret_response(a->body, a->n) : response(a->body, a->n, JSON);
         a->body = NULL;
         a->n = 0;
         c->req.answered = false;
@@ -187,7 +190,7 @@ enum MHD_Result http_answer_health(struct http_conn *c) {
 enum MHD_Result http_answer_metrics(struct http_conn *c) {
         struct iicp_buf out = {0};
 
-        metrics_print(c->door->node->metrics, &out);
+        metrics_print_public(c->door->node->metrics, &out);
         return answer_text(c, &out, PROMETHEUS);
 }
 

@@ -28,6 +28,7 @@
 #define HTTP_BODY_START 4096     /* first piece of a chunked body */
 
 struct http_conn;
+struct http_relay;
 
 /* Connections in the order in which something is due. */
 struct http_queue {
@@ -47,6 +48,7 @@ struct http_request {
         size_t n, cap;
         struct task *task;
         struct mesh_exchange *exchange; /* of the mesh, while the directory is asked about its sender */
+        struct http_relay *relay;    /* of a relay's resource, while it waits and until the end */
         bool answered;
         struct task_answer answer;
 };
@@ -79,6 +81,7 @@ struct door_http {
         struct http_conn **by_fd;
         size_t n_by_fd;
         unsigned n;
+        unsigned to_peers;           /* tasks that a relay has passed on to other nodes */
         struct http_queue heads, bodies, kept;
         struct http_linger *lingering;
         struct http_stream *streams;
@@ -90,6 +93,8 @@ struct door_http {
 void http_queue_move(struct http_conn *c, struct http_queue *q, uint64_t due_ms);
 void http_conn_kill(struct http_conn *c);
 void http_kick(struct door_http *d);
+/* Is the end of the caller's half told too? Otherwise resets only. */
+void http_watch_end(struct http_conn *c, bool on);
 /* Payload bytes that the kernel has received on it. */
 uint64_t http_conn_received(const struct http_conn *c);
 
@@ -129,6 +134,12 @@ enum MHD_Result http_lifecycle_post(struct http_conn *c);
 
 /* door_http_peers.c: POST /v1/peers */
 enum MHD_Result http_peers_post(struct http_conn *c);
+
+/* door_http_relay.c: resources of a relay operator */
+enum MHD_Result http_relay_get(struct http_conn *c);
+enum MHD_Result http_relay_post(struct http_conn *c);
+/* The request is over: what was waited for is given up, a call that was not delivered goes back. */
+void http_relay_end(struct http_conn *c, bool delivered);
 
 /* door_http_stream.c: events as they come. The connection leaves the library: http_stream_answer returns
  * MHD_NO, and the end of the library's connection starts the stream on a duplicate of its descriptor. */

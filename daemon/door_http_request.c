@@ -12,6 +12,9 @@
 #include <stdlib.h>
 
 static void request_reset(struct http_request *r) {
+        /* What a relay passes on is not kept beyond its delivery. [03 section 17] */
+        if (r->body && http_is_relay(r->target.resource))
+                explicit_bzero(r->body, r->n);
         free(r->body);
         if (r->answered) {
                 if (r->answer.secret && r->answer.body)
@@ -103,9 +106,15 @@ static enum MHD_Result refuse(struct http_conn *c, enum iicp_refusal_id id, bool
         return http_answer_refusal(c, id, close);
 }
 
+static size_t body_max(const struct http_conn *c) {
+        size_t n = http_body_max(c->req.target.resource);
+
+        return n == HTTP_BODY_RELAYED ? c->door->node->config->relay_max_body : n;
+}
+
 static enum MHD_Result on_post(struct http_conn *c) {
         struct http_request *r = &c->req;
-        enum iicp_refusal_id id = http_body_check(&r->fields, http_body_max(r->target.resource));
+        enum iicp_refusal_id id = http_body_check(&r->fields, body_max(c));
 
         if (id != IICP_REFUSE_NONE)
                 return refuse(c, id, true);
@@ -120,8 +129,9 @@ static bool offered(const struct node *node, enum http_resource resource) {
                 return node->config->mesh_enabled;
         if (resource == HTTP_METRICS)
                 return node->config->metrics_enabled && !node->config->metrics_listen;
-        return resource != HTTP_UNKNOWN && !http_is_relay(resource) &&
-               (!http_is_lifecycle(resource) || node->config->lifecycle_enabled);
+        if (http_is_relay(resource))
+                return node->relay != NULL;
+        return resource != HTTP_UNKNOWN && (!http_is_lifecycle(resource) || node->config->lifecycle_enabled);
 }
 
 static enum MHD_Result route(struct http_conn *c, const char *method, bool body) {
@@ -151,6 +161,9 @@ static enum MHD_Result route(struct http_conn *c, const char *method, bool body)
                 return http_answer_health(c);
         case HTTP_METRICS:
                 return http_answer_metrics(c);
+        case HTTP_RELAY_PULL:
+        case HTTP_RELAY_HEALTH:
+                return http_relay_get(c);
         default:
                 return http_lifecycle_get(c);
         }
@@ -176,7 +189,7 @@ static enum MHD_Result on_head(struct http_conn *c, const char *method) {
 
 /* ---- body ---- */
 
-static bool body_room(struct http_request *r, size_t more) {
+static bool body_room(struct http_request *r, size_t more, size_t max) {
         size_t cap = r->cap ? r->cap : r->fields.has_length ? (size_t) r->fields.length : HTTP_BODY_START;
         char *p;
 
@@ -184,7 +197,7 @@ static bool body_room(struct http_request *r, size_t more) {
                 return true;
         while (cap < r->n + more)
                 cap *= 2;
-        cap = MIN(MAX(cap, (size_t) 1), http_body_max(r->target.resource));
+        cap = MIN(MAX(cap, (size_t) 1), max);
         p = realloc(r->body, cap);
         if (!p)
                 return false;
@@ -195,19 +208,19 @@ static bool body_room(struct http_request *r, size_t more) {
 
 static enum MHD_Result on_body(struct http_conn *c, const char *data, size_t *n) {
         struct http_request *r = &c->req;
-        size_t got = *n;
+        size_t got = *n, max = body_max(c);
 
         *n = 0;
         if (r->refused)
                 return MHD_YES; /* dropped: the answer is on its way */
-        if (got > http_body_max(r->target.resource) - r->n) {
+        if (r->n > max || got > max - r->n) { /* a reload may have made it smaller */
                 /* The library takes an answer only between the pieces of a body or at its end; the
                  * caller has to hear of this now, and the rest is not read. */
                 r->refused = true;
                 c->linger = true;
                 return http_send_raw(c, IICP_REFUSE_TOO_LARGE);
         }
-        if (!body_room(r, got))
+        if (!body_room(r, got, max))
                 return MHD_NO;
         memcpy(r->body + r->n, data, got);
         r->n += got;
@@ -245,6 +258,7 @@ void http_request_abort(struct http_conn *c) {
         if (t)
                 task_abort(t);
         mesh_cancel(TAKE_PTR(c->req.exchange));
+        http_relay_end(c, false);
         http_resume(c);
 }
 
@@ -279,6 +293,8 @@ static enum MHD_Result on_complete(struct http_conn *c) {
                 return http_lifecycle_post(c);
         if (r->target.resource == HTTP_PEERS)
                 return http_peers_post(c);
+        if (http_is_relay(r->target.resource))
+                return http_relay_post(c);
         q.body = r->body ? TAKE_PTR(r->body) : calloc(1, 1);
         if (!q.body)
                 return MHD_NO;
@@ -317,10 +333,10 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const cha
                 ok = route(c, method, false);
                 return ok == MHD_YES && r->wants_body && !r->refused ? on_complete(c) : ok;
         }
-        if (r->refused || !r->wants_body)
-                return MHD_YES;
         if (r->answered)
                 return http_answer_task(c, &r->answer);
+        if (r->refused || !r->wants_body)
+                return MHD_YES;
         return r->complete ? MHD_YES : on_complete(c);
 }
 
@@ -338,6 +354,7 @@ void http_on_completed(void *cls, struct MHD_Connection *mhd, void **request,
         if (t)
                 task_abort(t);
         mesh_cancel(TAKE_PTR(r->exchange));
+        http_relay_end(c, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
         if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
                 /* Framing of chunks is not told, so what has come is taken as it is. */
                 c->consumed += r->head_n + r->n;

@@ -41,6 +41,7 @@ struct metrics {
         struct {
                 metrics_gauge_fn fn;
                 void *arg;
+                bool private;
         } gauges[GAUGES_MAX];
         size_t n_gauges;
 };
@@ -126,12 +127,21 @@ void metrics_connection_refused(struct metrics *m, const char *reason) {
         named_add(&m->connection, reason);
 }
 
-int metrics_add_gauges(struct metrics *m, metrics_gauge_fn fn, void *arg) {
+static int add_gauges(struct metrics *m, metrics_gauge_fn fn, void *arg, bool private) {
         if (m->n_gauges == GAUGES_MAX)
                 return -ENOSPC;
         m->gauges[m->n_gauges].fn = fn;
+        m->gauges[m->n_gauges].private = private;
         m->gauges[m->n_gauges++].arg = arg;
         return 0;
+}
+
+int metrics_add_gauges(struct metrics *m, metrics_gauge_fn fn, void *arg) {
+        return add_gauges(m, fn, arg, false);
+}
+
+int metrics_add_private(struct metrics *m, metrics_gauge_fn fn, void *arg) {
+        return add_gauges(m, fn, arg, true);
 }
 
 /* ---- text ---- */
@@ -230,7 +240,7 @@ static void print_named(const struct named *f, struct iicp_buf *out, const char 
                 iicp_buf_printf(out, "%s{%s=\"%s\"} %llu\n", name, label, f->label[i], (unsigned long long) f->n[i]);
 }
 
-void metrics_print(const struct metrics *m, struct iicp_buf *out) {
+static void print(const struct metrics *m, struct iicp_buf *out, bool private) {
         print_tasks(m, out);
         print_latency(m, out);
         print_tokens(m, out);
@@ -240,7 +250,16 @@ void metrics_print(const struct metrics *m, struct iicp_buf *out) {
         print_named(&m->heartbeat, out, "iicp_heartbeat_failures_total", "reason", "Heartbeats without success.");
         print_named(&m->connection, out, "iicp_connections_refused_total", "reason", "Connections closed by a limit.");
         for (size_t i = 0; i < m->n_gauges; i++)
-                m->gauges[i].fn(m->gauges[i].arg, out);
+                if (private || !m->gauges[i].private)
+                        m->gauges[i].fn(m->gauges[i].arg, out);
+}
+
+void metrics_print(const struct metrics *m, struct iicp_buf *out) {
+        print(m, out, true);
+}
+
+void metrics_print_public(const struct metrics *m, struct iicp_buf *out) {
+        print(m, out, false);
 }
 
 /* ---- read back ---- */

@@ -29,8 +29,11 @@ void metrics_connection_refused(struct metrics *m, const char *reason /* static 
 /* Gauges are asked for when the text is printed. */
 typedef void (*metrics_gauge_fn)(void *arg, struct iicp_buf *out);
 int metrics_add_gauges(struct metrics *m, metrics_gauge_fn fn, void *arg);
+/* For the operator alone: not on the port that everybody reaches. */
+int metrics_add_private(struct metrics *m, metrics_gauge_fn fn, void *arg);
 
 void metrics_print(const struct metrics *m, struct iicp_buf *out);
+void metrics_print_public(const struct metrics *m, struct iicp_buf *out);
 
 /* Read back for status and heartbeat. */
 uint64_t metrics_tasks_total(const struct metrics *m, enum task_outcome outcome);

@@ -16,6 +16,8 @@
 #include "node_life.h"
 #include "notify.h"
 #include "policy.h"
+#include "relay/metrics.h"
+#include "relay/poll.h"
 #include "relay/sessions.h"
 #include "rotation.h"
 #include "state_seal.h"
@@ -114,6 +116,8 @@ static int start_listener(struct node *n) {
                 log_err("start_failed", "no relay: %s", *why ? why : strerror(-r));
                 return r == -ENOMEM ? EXIT_INTERNAL : EXIT_LISTEN;
         }
+        if (n->relay && (polls_new(n->relay, n->loop, &n->polls) < 0 || metrics_add_private(n->metrics, relay_metrics, n) < 0))
+                return EXIT_INTERNAL;
         return 0;
 }
 
@@ -303,6 +307,7 @@ void node_finish(struct node *n) {
         n->listener = listener_free(n->listener);
         n->relay = relay_free(n->relay);
         n->http = door_http_free(n->http);
+        n->polls = polls_free(n->polls);
         n->native = door_native_free(n->native);
         n->tls = tls_port_free(n->tls);
         n->corridor = corridor_free(n->corridor);

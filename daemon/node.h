@@ -27,6 +27,7 @@ struct rotation;
 struct policy;
 struct snapshot;
 struct relay;
+struct polls;
 struct routes;
 struct mesh;
 struct relay_worker;
@@ -69,6 +70,7 @@ struct node {
         struct control *control;
         struct notify *notify;
         struct relay *relay;          /* sessions of workers; NULL: this node is no relay */
+        struct polls *polls;          /* its long-poll sessions; NULL likewise */
         struct routes *routes;        /* how others get here, where we look for it ourselves */
         struct mesh *mesh;            /* gossip with other nodes; off by default */
         struct relay_worker *worker;  /* holds a session to a relay, where nothing else leads here */

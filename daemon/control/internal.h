@@ -75,6 +75,10 @@ unsigned get_config_diff(struct call *call, struct iicp_buf *out);
 struct log_override *call_log_override(const struct call *call);
 unsigned get_log(struct call *call, struct iicp_buf *out);
 unsigned put_log(struct call *call, struct iicp_buf *out);
+/* sessions.c: workers that are bound to this relay */
+unsigned get_sessions(struct call *call, struct iicp_buf *out);
+unsigned get_session(struct call *call, struct iicp_buf *out);
+unsigned post_kick(struct call *call, struct iicp_buf *out);
 /* routes.c */
 unsigned get_relays(struct call *call, struct iicp_buf *out);
 unsigned get_routes(struct call *call, struct iicp_buf *out);

@@ -20,7 +20,7 @@
 #define CONTROL_CSP \
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; " \
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-#define CONTROL_ITEM_MAX 128       /* bytes of a segment that a pattern takes */
+#define CONTROL_ITEM_MAX 160       /* bytes of a segment that a pattern takes */
 
 struct control;
 

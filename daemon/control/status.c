@@ -10,6 +10,7 @@
 #include "mesh/mesh.h"
 #include "node.h"
 #include "reach/routes.h"
+#include "relay/sessions.h"
 #include "rotation.h"
 #include "tls_port.h"
 #include "util.h"
@@ -179,6 +180,11 @@ void status_json(struct node *n, struct iicp_buf *out) {
         tls_port_json(n->tls, out);
         iicp_buf_puts(out, ",\"native\":");
         door_native_json(n->native, out);
+        iicp_buf_puts(out, ",\"relay\":");
+        if (n->relay)
+                relay_json(n->relay, out);
+        else
+                iicp_buf_puts(out, "null");
         iicp_buf_printf(out, ",\"draining\":%s%s%s", corridor_draining(n->corridor) ? "\"" : "",
                         corridor_draining(n->corridor) ? corridor_draining(n->corridor) : "null",
                         corridor_draining(n->corridor) ? "\"" : "");

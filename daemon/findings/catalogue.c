@@ -3,6 +3,7 @@
 
 #include "util.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Route findings have the words of guidance.c: one truth. Here stands what the page needs besides. */

@@ -6,7 +6,7 @@
  * what to do, how it is seen to be gone. iicpd-findings(7), iicpctl explain and the daemon read the
  * same table. [operator design 3.2] */
 
-#include <stdio.h>
+#include <stddef.h>
 
 /* What something can be caused by: clock < internet < DNS < directory < registration;
  * internet < route < relay. The rest stands alone. */
@@ -42,8 +42,5 @@ const struct finding_kind *finding_kind(const char *id);
  * no trouble (stable) or that the other call knows (recovery states and classes have ids of their
  * own: recovery.STATE, directory.CLASS; guidance codes route.CODE). */
 const struct finding_kind *finding_kind_of(const char *room, const char *word);
-
-/* iicpd-findings(7), and one entry for iicpctl explain. */
-void findings_write_manual(FILE *f);
 
 #endif

@@ -7,3 +7,5 @@ daemon_iicpctl_iicpctl_SOURCES = \
 daemon_iicpctl_iicpctl_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/daemon
 daemon_iicpctl_iicpctl_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS)
 daemon_iicpctl_iicpctl_LDADD = daemon/libiicpd.la lib/libiicp-all.la $(CURL_LIBS) $(JSON_LIBS)
+# workers of a relay
+daemon_iicpctl_iicpctl_SOURCES += daemon/iicpctl/sessions.c

@@ -208,6 +208,7 @@ const struct command commands[] = {
         {"import", "[DIR] --node-id ID [--yes]", "take over a node of the SDKs; the daemon must not run", cmd_import},
         {"peers", "", "nodes of the mesh that this one knows", cmd_peers},
         {"routes", "", "how others get here, its proof and lease", cmd_routes},
+        {"sessions", "[ID] [--sort KEY] | kick ID", "workers of this relay; end a session (--for 10m: keep it out)", cmd_sessions},
         {"relays", "", "as a worker: relays that were considered, in order, and why", cmd_relays},
         {"netcheck", "", "evidence of the last detection, and what to do", cmd_netcheck},
         {"redetect", "", "look for a route again now", cmd_redetect},

@@ -223,6 +223,15 @@ static void tasks_line(const struct options *o, json_object *tasks) {
         label(o, "tasks", text);
 }
 
+static void relay_line(const struct options *o, json_object *r) {
+        bool key = truth(r, "ticket_key");
+
+        if (r)
+                labelf(o, "relay", "%s of %s sessions, %s in flight; port %s, tickets %s%s", text_of(r, "sessions"),
+                       text_of(r, "max_sessions"), text_of(r, "in_flight"), text_of(r, "port"), text_of(r, "tickets"),
+                       strcmp(text_of(r, "tickets"), "off") != 0 && !key ? " (no key yet)" : "");
+}
+
 static void credits_line(const struct options *o, json_object *awards) {
         if (get(awards, "balance"))
                 labelf(o, "credits", "%.1f, %" PRId64 " receipt%s waiting", json_object_get_double(get(awards, "balance")),
@@ -257,6 +266,7 @@ void render_status(const struct options *o, json_object *doc) {
         tasks_line(o, get(doc, "tasks"));
         if (truth(get(doc, "mesh"), "enabled"))
                 labelf(o, "mesh", "%s live peers of %s known", text_of(get(doc, "mesh"), "live"), text_of(get(doc, "mesh"), "known"));
+        relay_line(o, get(doc, "relay"));
         credits_line(o, get(doc, "awards"));
         encryption_line(o, get(doc, "encryption"));
         config_line(o, doc);

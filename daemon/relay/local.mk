@@ -14,4 +14,6 @@ daemon_libiicpd_la_SOURCES += \
 	daemon/relay/stream.c \
 	daemon/relay/tickets.c \
 	daemon/relay/tickets.h
-daemon_libiicpd_la_SOURCES += daemon/relay/poll_body.h daemon/relay/poll_body.c
+daemon_libiicpd_la_SOURCES += daemon/relay/metrics.h daemon/relay/metrics.c daemon/relay/poll.h daemon/relay/poll.c \
+	daemon/relay/poll_body.h daemon/relay/poll_body.c \
+	daemon/control/sessions.c

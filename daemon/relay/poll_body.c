@@ -161,6 +161,41 @@ enum poll_fault poll_result_read(struct iicp_str text, struct poll_result_body *
         return POLL_OK;
 }
 
+static struct iicp_str text_of(const struct iicp_json *object, const char *name, char *out, size_t cap) {
+        struct iicp_json v = iicp_json_get(object, name);
+
+        if (iicp_json_copy(&v, out, cap) < 0)
+                out[0] = '\0';
+        return out[0] ? iicp_str(out) : IICP_STR_NONE;
+}
+
+void poll_event_read(struct iicp_str event, struct poll_event *ret) {
+        struct iicp_json e = {event, IICP_JSON_OBJECT, false};
+        struct iicp_json life = iicp_json_get(&e, "lifecycle"), result = iicp_json_get(&e, "result"),
+                         error = iicp_json_get(&e, "error"), final = iicp_json_get(&life, "is_final"),
+                         sequence = iicp_json_get(&life, "sequence"), tokens = iicp_json_get(&e, "tokens_used");
+        int64_t n = 0;
+
+        *ret = (struct poll_event){.event.tokens = -1};
+        ret->life.session_id = text_of(&e, "session_id", ret->session_id, sizeof ret->session_id);
+        ret->life.call_id = text_of(&e, "call_id", ret->call_id, sizeof ret->call_id);
+        ret->life.status = text_of(&e, "status", ret->status, sizeof ret->status);
+        ret->life.task_id = text_of(&life, "task_id", ret->task_id, sizeof ret->task_id);
+        ret->life.event = text_of(&life, "event", ret->word, sizeof ret->word);
+        iicp_json_int(&sequence, &n);
+        ret->life.has_lifecycle = ret->life.has_frame_final = true;
+        ret->life.sequence = ret->event.sequence = (uint64_t) n;
+        ret->life.is_final = ret->life.frame_final = ret->event.is_final = final.type == IICP_JSON_TRUE;
+        ret->event.event = ret->life.event;
+        ret->event.status = ret->life.status;
+        if (!absent(&result))
+                ret->event.chunk = whole(&result);
+        ret->event.error_code = text_of(&error, "code", ret->error_code, sizeof ret->error_code);
+        ret->event.error_message = text_of(&error, "message", ret->error_message, sizeof ret->error_message);
+        if (tokens.type == IICP_JSON_NUMBER && iicp_json_int(&tokens, &n) == 0)
+                ret->event.tokens = n;
+}
+
 /* ---- forward ---- */
 
 enum poll_fault poll_forward_read(struct iicp_str text, struct poll_forward_body *ret) {
@@ -182,8 +217,15 @@ enum poll_fault poll_forward_read(struct iicp_str text, struct poll_forward_body
 
 /* ---- pull ---- */
 
-void poll_call_put(struct iicp_buf *out, const char *call_id, struct iicp_str task) {
+void poll_call_put(struct iicp_buf *out, const char *call_id, struct iicp_str task, const struct relay_call_keys *keys) {
         iicp_buf_printf(out, "{\"call_id\":\"%s\",\"task\":", call_id);
         iicp_buf_add_str(out, task);
+        if (keys) {
+                iicp_buf_puts(out, ",\"task_id\":");
+                iicp_buf_json_str(out, keys->task_id);
+                iicp_buf_puts(out, ",\"session_id\":");
+                iicp_buf_json_str(out, keys->session_id);
+                iicp_buf_puts(out, ",\"stream\":true");
+        }
         iicp_buf_puts(out, "}");
 }

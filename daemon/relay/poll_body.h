@@ -7,6 +7,8 @@
  *
  * LOG-FORBIDDEN: tickets, tasks, results, events. */
 
+#include "relay/sessions.h"
+
 #include <iicp/json.h>
 #include <iicp/relay_msg.h>
 
@@ -49,13 +51,22 @@ struct poll_result_body {
 };
 enum poll_fault poll_result_read(struct iicp_str text, struct poll_result_body *ret);
 
+/* What such an event says; result stays as it is, the other texts are decoded. */
+struct poll_event {
+        char session_id[POLL_CALL_ID_MAX + 1], call_id[POLL_CALL_ID_MAX + 1], task_id[POLL_CALL_ID_MAX + 1];
+        char status[16], word[16], error_code[65], error_message[257];
+        struct iicp_lifecycle_message life;
+        struct relay_event event;
+};
+void poll_event_read(struct iicp_str event, struct poll_event *ret);
+
 struct poll_forward_body {
         char target[IICP_WORKER_ID_MAX + 1]; /* "" = no node can have that id */
         struct iicp_str task;                /* an object */
 };
 enum poll_fault poll_forward_read(struct iicp_str text, struct poll_forward_body *ret);
 
-/* Body of a pull's answer: {"call_id","task"}, the task byte for byte. */
-void poll_call_put(struct iicp_buf *out, const char *call_id, struct iicp_str task);
+/* Body of a pull's answer: {"call_id","task"}, the task byte for byte; of a streaming call with its keys. */
+void poll_call_put(struct iicp_buf *out, const char *call_id, struct iicp_str task, const struct relay_call_keys *keys);
 
 #endif

@@ -197,6 +197,15 @@ int relay_kick(struct relay *r, struct iicp_str worker_id, uint64_t hold_ms) {
         return 0;
 }
 
+void relay_each_held_out(struct relay *r, void (*fn)(void *arg, const char *worker_id, uint64_t left_ms), void *arg) {
+        struct relay_held_out *k, *next;
+        uint64_t now = relay_now(r);
+
+        HASH_ITER(hh, r->kicked, k, next)
+                if (k->until_ms > now)
+                        fn(arg, k->worker_id, k->until_ms - now);
+}
+
 /* ---- looking ---- */
 
 void relay_session_view(const struct relay_session *s, struct relay_session_view *ret) {
@@ -208,7 +217,7 @@ void relay_session_view(const struct relay_session *s, struct relay_session_view
                 .transport = s->transport->name, .source_hash = s->source,
                 .alive = relay_session_alive(s), .ticket = s->ticket, .lifecycle = s->lifecycle,
                 .age_ms = now - s->since_ms, .silent_ms = s->parked ? 0 : now - s->heard_ms,
-                .in_flight = s->in_flight, .calls = s->n_calls, .failures = s->n_failures,
+                .in_flight = s->in_flight, .pulls = s->parked, .calls = s->n_calls, .failures = s->n_failures,
                 .bytes_to = s->bytes_to, .bytes_from = s->bytes_from, .latency_ms = s->latency_ms,
         };
 }

@@ -217,6 +217,7 @@ struct relay_session_view {
         bool alive, ticket, lifecycle;
         uint64_t age_ms, silent_ms;
         unsigned in_flight;
+        unsigned pulls;              /* that wait for a call */
         uint64_t calls, failures;    /* of this session */
         uint64_t bytes_to, bytes_from;
         uint64_t latency_ms;         /* of answered calls, moving average */
@@ -226,6 +227,8 @@ void relay_session_view(const struct relay_session *s, struct relay_session_view
 void relay_each(struct relay *r, bool (*fn)(void *arg, const struct relay_session *s), void *arg);
 /* Ends the session and keeps its worker_id out for hold_ms (0: not at all). -ENOENT. */
 int relay_kick(struct relay *r, struct iicp_str worker_id, uint64_t hold_ms);
+/* Those that are kept out, oldest first. */
+void relay_each_held_out(struct relay *r, void (*fn)(void *arg, const char *worker_id, uint64_t left_ms), void *arg);
 
 #define RELAY_BUCKETS 12
 extern const uint64_t relay_bucket_ms[RELAY_BUCKETS]; /* upper bounds of the histogram */

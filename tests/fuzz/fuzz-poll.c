@@ -21,7 +21,7 @@ static void pull(struct iicp_str task) {
         struct iicp_buf out = {0};
         struct iicp_json all, again;
 
-        poll_call_put(&out, "c", task);
+        poll_call_put(&out, "c", task, NULL);
         if (iicp_json_scan(iicp_buf_str(&out), NULL, NULL, &all) == 0) { /* one level more may be too deep */
                 again = iicp_json_get(&all, "task");
                 FUZZ_CHECK(again.text.n == task.n && memcmp(again.text.p, task.p, task.n) == 0);
@@ -33,6 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct iicp_str text = {(const char *) data, size};
         struct poll_forward_body forward;
         struct poll_result_body result;
+        struct poll_event event;
         struct poll_bind_body bind;
         unsigned n = 0;
 
@@ -45,6 +46,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 inside(result.result, text);
                 inside(result.event, text);
                 FUZZ_CHECK(!result.result.p != !result.event.p);
+                if (result.event.p) {
+                        poll_event_read(result.event, &event);
+                        inside(event.event.chunk, text);
+                }
         }
         if (poll_forward_read(text, &forward) == POLL_OK) {
                 inside(forward.task, text);

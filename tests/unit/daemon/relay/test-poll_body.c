@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-static enum poll_fault bind(const char *text, struct poll_bind_body *b) {
+static enum poll_fault read_bind(const char *text, struct poll_bind_body *b) {
         return poll_bind_read(iicp_str(text), b);
 }
 
@@ -15,26 +15,26 @@ static void IICPD_03_45_bind_bodies(void **state) {
         struct poll_bind_body b;
 
         (void) state;
-        assert_int_equal(bind("{\"worker_id\":\"w-1\",\"intent\":\"urn:x\",\"models\":[\"m1\"],\"bind_ticket\":\"a.b\",\"new\":1}", &b),
+        assert_int_equal(read_bind("{\"worker_id\":\"w-1\",\"intent\":\"urn:x\",\"models\":[\"m1\"],\"bind_ticket\":\"a.b\",\"new\":1}", &b),
                          POLL_OK);
         assert_string_equal(b.worker_id, "w-1");
         assert_string_equal(b.intent, "urn:x");
         assert_string_equal(b.ticket, "a.b");
         assert_true(b.has_ticket);
         assert_int_equal(b.models.type, IICP_JSON_ARRAY);
-        assert_int_equal(bind("{\"worker_id\":\"w-1\",\"intent\":null,\"models\":\"m1\",\"bind_ticket\":null}", &b), POLL_OK);
+        assert_int_equal(read_bind("{\"worker_id\":\"w-1\",\"intent\":null,\"models\":\"m1\",\"bind_ticket\":null}", &b), POLL_OK);
         assert_false(b.has_ticket);
         assert_int_equal(b.models.type, IICP_JSON_NONE);
-        assert_int_equal(bind("{\"worker_id\":\"w-1\",\"bind_ticket\":\"\"}", &b), POLL_OK);
+        assert_int_equal(read_bind("{\"worker_id\":\"w-1\",\"bind_ticket\":\"\"}", &b), POLL_OK);
         assert_true(b.has_ticket);
-        assert_int_equal(bind("{}", &b), POLL_NO_WORKER_ID);
-        assert_int_equal(bind("{\"worker_id\":\"\"}", &b), POLL_NO_WORKER_ID);
-        assert_int_equal(bind("{\"worker_id\":7}", &b), POLL_NO_WORKER_ID);
+        assert_int_equal(read_bind("{}", &b), POLL_NO_WORKER_ID);
+        assert_int_equal(read_bind("{\"worker_id\":\"\"}", &b), POLL_NO_WORKER_ID);
+        assert_int_equal(read_bind("{\"worker_id\":7}", &b), POLL_NO_WORKER_ID);
         assert_string_equal(poll_fault_text(POLL_NO_WORKER_ID), "worker_id is required");
-        assert_int_equal(bind("{\"worker_id\":\"../w\"}", &b), POLL_BAD_WORKER_ID);
-        assert_int_equal(bind("{\"worker_id\":\"w\\u0000\"}", &b), POLL_BAD_WORKER_ID);
-        assert_int_equal(bind("{\"worker_id\":\"w\",\"bind_ticket\":[]}", &b), POLL_BAD_MEMBER);
-        assert_int_equal(bind("{\"worker_id\":\"w\",\"intent\":{}}", &b), POLL_BAD_MEMBER);
+        assert_int_equal(read_bind("{\"worker_id\":\"../w\"}", &b), POLL_BAD_WORKER_ID);
+        assert_int_equal(read_bind("{\"worker_id\":\"w\\u0000\"}", &b), POLL_BAD_WORKER_ID);
+        assert_int_equal(read_bind("{\"worker_id\":\"w\",\"bind_ticket\":[]}", &b), POLL_BAD_MEMBER);
+        assert_int_equal(read_bind("{\"worker_id\":\"w\",\"intent\":{}}", &b), POLL_BAD_MEMBER);
 }
 
 static void IICPD_03_46_malformed_bodies(void **state) {
@@ -45,11 +45,11 @@ static void IICPD_03_46_malformed_bodies(void **state) {
 
         (void) state;
         for (size_t i = 0; i < sizeof no_json / sizeof no_json[0]; i++) {
-                assert_int_equal(bind(no_json[i], &b), POLL_NO_JSON);
+                assert_int_equal(read_bind(no_json[i], &b), POLL_NO_JSON);
                 assert_int_equal(poll_result_read(iicp_str(no_json[i]), &r), POLL_NO_JSON);
                 assert_int_equal(poll_forward_read(iicp_str(no_json[i]), &f), POLL_NO_JSON);
         }
-        assert_int_equal(bind("[]", &b), POLL_NO_OBJECT);
+        assert_int_equal(read_bind("[]", &b), POLL_NO_OBJECT);
         assert_int_equal(poll_result_read(IICP_STR("1"), &r), POLL_NO_OBJECT);
         assert_int_equal(poll_forward_read(IICP_STR("null"), &f), POLL_NO_OBJECT);
         for (enum poll_fault fault = POLL_OK + 1; fault < POLL_FAULTS_; fault++)
@@ -87,7 +87,7 @@ static void IICPD_03_45_names_of_models(void **state) {
         unsigned n = 0;
 
         (void) state;
-        assert_int_equal(bind("{\"worker_id\":\"w\",\"models\":[\"m1\",2,null,\"\",\"m\\u0000\",[\"m3\"],\"m4\"]}", &b), POLL_OK);
+        assert_int_equal(read_bind("{\"worker_id\":\"w\",\"models\":[\"m1\",2,null,\"\",\"m\\u0000\",[\"m3\"],\"m4\"]}", &b), POLL_OK);
         poll_names(&b.models, count_name, &n);
         assert_int_equal(n, 2);
         iicp_buf_puts(&text, "{\"worker_id\":\"w\",\"models\":[\"m\"");
@@ -184,10 +184,37 @@ static void CX_03_task_in_a_pull_is_the_same_bytes(void **state) {
         struct iicp_buf out = {0};
 
         (void) state;
-        poll_call_put(&out, "c-1", IICP_STR(task));
+        poll_call_put(&out, "c-1", IICP_STR(task), NULL);
         assert_true(iicp_str_is(iicp_buf_str(&out), "{\"call_id\":\"c-1\",\"task\":{ \"iicp_conf\" : "
                                                     "{\"encrypted_body\":\"A\\u0042==\"},\"n\":1e2,\"n2\":0.10 }}"));
         iicp_buf_free(&out);
+}
+
+static void IICPD_03_45_streaming_call_in_a_pull(void **state) {
+        const struct relay_call_keys keys = {IICP_STR("s-1"), IICP_STR("t-\"1")};
+        struct iicp_buf out = {0};
+
+        (void) state;
+        poll_call_put(&out, "c-1", IICP_STR("{}"), &keys);
+        assert_true(iicp_str_is(iicp_buf_str(&out), "{\"call_id\":\"c-1\",\"task\":{},\"task_id\":\"t-\\\"1\","
+                                                    "\"session_id\":\"s-1\",\"stream\":true}"));
+        iicp_buf_free(&out);
+}
+
+static void IICPD_03_45_fields_of_an_event(void **state) {
+        struct poll_event e;
+
+        (void) state;
+        poll_event_read(IICP_STR("{\"session_id\":\"s\",\"call_id\":\"c\",\"status\":\"error\",\"result\":\"x\\n\","
+                                 "\"error\":{\"code\":\"k\",\"message\":\"m\"},\"tokens_used\":5,\"is_final\":true,"
+                                 "\"lifecycle\":{\"task_id\":\"t\",\"sequence\":7,\"event\":\"failed\",\"is_final\":true}}"), &e);
+        assert_true(iicp_str_is(e.life.session_id, "s") && iicp_str_is(e.life.call_id, "c"));
+        assert_true(iicp_str_is(e.life.task_id, "t") && iicp_str_is(e.life.event, "failed"));
+        assert_true(iicp_str_is(e.event.status, "error") && iicp_str_is(e.event.error_code, "k"));
+        assert_true(iicp_str_is(e.event.chunk, "\"x\\n\"") && iicp_str_is(e.event.error_message, "m"));
+        assert_true(e.event.is_final && e.life.is_final && e.life.frame_final);
+        assert_int_equal(e.event.sequence, 7);
+        assert_int_equal(e.event.tokens, 5);
 }
 
 int main(void) {
@@ -199,6 +226,8 @@ int main(void) {
                 cmocka_unit_test(IICPD_03_45_result_bodies),
                 cmocka_unit_test(IICPD_03_45_event_bodies),
                 cmocka_unit_test(IICPD_03_51_forward_bodies),
+                cmocka_unit_test(IICPD_03_45_streaming_call_in_a_pull),
+                cmocka_unit_test(IICPD_03_45_fields_of_an_event),
                 cmocka_unit_test(CX_03_task_in_a_pull_is_the_same_bytes),
         };
 
