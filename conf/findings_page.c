@@ -75,7 +75,7 @@ static void findings(FILE *f) {
 }
 
 static void guidance(FILE *f) {
-        fputs(".Sh GUIDANCE CODES\nWords of\n.Ql iicpctl netcheck ,\neach with the finding\n.Cm route. Ns Ar CODE Ns .\n.Bl -tag -width Ds\n", f);
+        fputs(".Sh GUIDANCE CODES\nWords of\n.Ql iicpctl netcheck ,\neach with a finding of its own whose name begins with\n.Ql route.\n.Bl -tag -width Ds\n", f);
         for (size_t i = 0; i < explain_n_guidance; i++) {
                 fprintf(f, ".It Cm %s\n", explain_guidance[i].word);
                 text(f, explain_guidance[i].text);
