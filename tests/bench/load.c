@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Load for the bench: C connections, each with one task at a time, every task with an id of its own.
  *
- *   load PORT PATH CONNECTIONS SECONDS      prints one JSON object
+ *   load PORT PATH CONNECTIONS SECONDS [WORKERS]      prints one JSON object
+ *
+ * With WORKERS, %u in PATH is the number of the worker that a connection uses, and each answer must repeat
+ * the id of its task ("echo"): one that has another is counted as crossed.
  *
  * All connections are there before the clock starts; what is under way at the end is not counted. */
 
@@ -28,15 +31,17 @@ struct connection {
         int fd;
         uint64_t sent_us;
         size_t n;
+        char echo[64];
         char buf[ANSWER_MAX];
 };
 
 static struct connection *connections;
 static uint32_t *samples;
-static size_t n_samples, n_errors;
+static size_t n_samples, n_errors, n_crossed, workers;
 static uint64_t seed, counter;
 static char prompt[PROMPT_N + 1];
 static const char *path;
+static char paths[64][128];
 static struct sockaddr_in target = {.sin_family = AF_INET};
 
 static uint64_t now_us(void) {
@@ -54,9 +59,11 @@ static bool send_task(struct connection *c) {
                 "\"constraints\":{\"timeout_ms\":60000}}",
                 (unsigned) (seed & 0xffffffff), (unsigned) (seed >> 32 & 0xffff), (unsigned) (seed >> 48 & 0xfff),
                 (unsigned) (seed >> 60), (unsigned long long) id, prompt);
+        size_t worker = (size_t) (c - connections) % (workers ? workers : 1);
         int n = snprintf(text, sizeof text, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                         "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, body_n, body);
+                         "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", paths[worker], body_n, body);
 
+        snprintf(c->echo, sizeof c->echo, "\"echo\":\"%.36s\"", body + 12);
         c->n = 0;
         c->sent_us = now_us();
         return send(c->fd, text, (size_t) n, MSG_NOSIGNAL) == n;
@@ -103,7 +110,10 @@ static bool readable(struct connection *c, bool counts, int epoll) {
         status = answer_status(c);
         if (status == 0)
                 return true;
-        if (status != 200) {
+        if (status == 200 && workers && !strstr(c->buf, c->echo)) {
+                n_crossed++;
+                n_errors++;
+        } else if (status != 200) {
                 if (n_errors++ == 0)
                         fprintf(stderr, "load: %.600s\n", c->buf);
         } else if (counts && n_samples < SAMPLES_MAX)
@@ -123,16 +133,29 @@ static double at(double q) {
 int main(int argc, char **argv) {
         struct epoll_event events[256];
         int epoll = epoll_create1(EPOLL_CLOEXEC);
-        size_t n_connections = argc == 5 ? strtoul(argv[3], NULL, 10) : 0;
+        size_t n_connections = argc == 5 || argc == 6 ? strtoul(argv[3], NULL, 10) : 0;
         uint64_t start, end, now;
 
         if (n_connections < 1 || n_connections > CONNECTIONS_MAX) {
-                fprintf(stderr, "load PORT PATH CONNECTIONS SECONDS\n");
+                fprintf(stderr, "load PORT PATH CONNECTIONS SECONDS [WORKERS]\n");
                 return 2;
         }
         target.sin_port = htons((uint16_t) atoi(argv[1]));
         target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         path = argv[2];
+        workers = argc == 6 ? strtoul(argv[5], NULL, 10) : 0;
+        if (workers > 64) {
+                fprintf(stderr, "load: at most 64 workers\n");
+                return 2;
+        }
+        for (size_t i = 0; i == 0 || i < workers; i++) {
+                const char *at = strstr(path, "%u");
+
+                if (at && workers)
+                        snprintf(paths[i], sizeof paths[i], "%.*s%zu%s", (int) (at - path), path, i, at + 2);
+                else
+                        snprintf(paths[i], sizeof paths[i], "%s", path);
+        }
         memset(prompt, 'p', PROMPT_N);
         connections = calloc(n_connections, sizeof *connections);
         samples = malloc(SAMPLES_MAX * sizeof *samples);
@@ -157,8 +180,8 @@ int main(int argc, char **argv) {
                         }
         }
         qsort(samples, n_samples, sizeof *samples, compare);
-        printf("{\"answers\":%zu,\"errors\":%zu,\"seconds\":%.3f,\"rps\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n",
-               n_samples, n_errors, (double) (now - start) / 1e6,
+        printf("{\"answers\":%zu,\"errors\":%zu,\"crossed\":%zu,\"seconds\":%.3f,\"rps\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n",
+               n_samples, n_errors, n_crossed, (double) (now - start) / 1e6,
                (double) n_samples * 1e6 / (double) (now - start), at(0.5), at(0.99));
         return 0;
 }

@@ -3,7 +3,7 @@
 FUZZERS = tests/fuzz/fuzz-json tests/fuzz/fuzz-envelope tests/fuzz/fuzz-urn tests/fuzz/fuzz-cx \
 	tests/fuzz/fuzz-directory tests/fuzz/fuzz-config tests/fuzz/fuzz-head tests/fuzz/fuzz-consumer \
 	tests/fuzz/fuzz-answer tests/fuzz/fuzz-frame tests/fuzz/fuzz-cbor tests/fuzz/fuzz-trust \
-	tests/fuzz/fuzz-stream tests/fuzz/fuzz-payload tests/fuzz/fuzz-view tests/fuzz/fuzz-gateway tests/fuzz/fuzz-poll tests/fuzz/fuzz-gossip
+	tests/fuzz/fuzz-stream tests/fuzz/fuzz-payload tests/fuzz/fuzz-view tests/fuzz/fuzz-gateway tests/fuzz/fuzz-poll tests/fuzz/fuzz-gossip tests/fuzz/fuzz-relay
 
 FUZZ_LIB = lib/libiicp-all.la $(JSON_LIBS)
 FUZZ_DAEMON = daemon/libiicpd.la $(JSON_LIBS)
@@ -113,6 +113,12 @@ tests_fuzz_fuzz_poll_CPPFLAGS = $(FUZZ_CPPFLAGS) -I$(top_srcdir)/daemon
 tests_fuzz_fuzz_poll_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_poll_LDFLAGS = $(FUZZ_LINKER)
 tests_fuzz_fuzz_poll_LDADD = $(FUZZ_DAEMON)
+
+tests_fuzz_fuzz_relay_SOURCES = tests/fuzz/fuzz-relay.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_relay_CPPFLAGS = $(FUZZ_CPPFLAGS) -I$(top_srcdir)/daemon
+tests_fuzz_fuzz_relay_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_relay_LDFLAGS = $(FUZZ_LINKER)
+tests_fuzz_fuzz_relay_LDADD = $(FUZZ_DAEMON)
 
 EXTRA_PROGRAMS += $(FUZZERS)
 tests_fuzz_fuzz_view_SOURCES = tests/fuzz/fuzz-view.c $(FUZZ_MAIN)
