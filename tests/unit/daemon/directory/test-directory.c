@@ -82,6 +82,18 @@ static void IICPD_01_28_body_is_complete(void **state) {
         json_object_put(b);
 }
 
+static void IICPD_03_61_a_relay_is_declared_with_its_port(void **state) {
+        json_object *b;
+
+        (void) state;
+        world->relay_port = 9485;
+        start();
+        b = world_body(world_call("POST", "/v1/register"));
+        assert_string_equal(text_of(b, "relay_capable"), "true");
+        assert_string_equal(text_of(b, "relay_accept_port"), "9485");
+        json_object_put(b);
+}
+
 static void IICPD_01_28_large_limits_are_declared_as_256(void **state) {
         json_object *b, *o;
 
@@ -517,6 +529,7 @@ int main(void) {
                 T(IICPD_01_54_key_is_byte_stable),
                 T(field_refusal_needs_the_operator),
                 T(IICPD_05_07_lost_token_goes_once_without_key),
+                T(IICPD_03_61_a_relay_is_declared_with_its_port),
                 T(another_directory_never_sees_the_token),
         };
 
