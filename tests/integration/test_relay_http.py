@@ -4,6 +4,7 @@
 import json
 import re
 import socket
+import uuid
 
 import pytest
 
@@ -450,6 +451,30 @@ def test_IICPD_03_51_forward_to_bound_workers_and_nobody_else(relay):
     call = pull(relay, token).json()  # a bound worker is no further hop
     assert result(relay, token, call["call_id"], {"result": {"a": 1}}).status == 204
     assert later.get().json() == {"task_id": "t-1", "status": "completed", "result": {"a": 1}, "generated_by_ai": True}
+
+
+def test_IICPD_03_51_forward_to_a_peer_of_the_mesh(operator, lab, node_factory, backend):
+    relay = operator(lab=lab, backend=backend, mesh__enabled="yes")
+    wait_until(lambda: relay.status()["directory"]["state"] == "registered", 60, "registered", relay.popen)
+    peer = node_factory(lab, backend, mesh__enabled="yes")
+    peer_id = peer.status()["node"]["node_id"]
+    wait_until(lambda: [p for p in relay.control("/v1/peers").json()["peers"] if p["node_id"] == peer_id and p["live"]],
+               90, "a live peer", relay.popen)
+    body = {"target_node_id": peer_id, "task": {**TASK, "task_id": str(uuid.uuid4())}}
+    answer = relay.post("/v1/relay", body)
+    assert answer.status == 200 and answer.json()["status"] == "success", answer
+    assert answer.json()["result"]["choices"][0]["message"]["content"] == "Hello from the fake."
+    # its refusals pass, too: status and body
+    refused = relay.post("/v1/relay", {"target_node_id": peer_id, "task": {"task_id": "no uuid"}})
+    assert refused.status == 422 and refused.json()["error"]["code"] == "validation_error"
+    # one hop only
+    hop = relay.post("/v1/relay", body, {"X-IICP-Relay-Hop": "1"})
+    assert error(hop) == (404, NO_TARGET)
+    peer.expect_exit = None
+    peer.kill()
+    status, e = error(relay.post("/v1/relay", body))
+    assert status == 502 and e["code"] == "IICP-E031"
+    assert e["message"].startswith("relay failed:") and "127.0.0.1" not in e["message"]
 
 
 def test_IICPD_05_50_path_segment_is_decoded_once(relay):

@@ -7,6 +7,7 @@
 //!     rust-consumer native HOST PORT [INTENT PAYLOAD]...   handshake, ping, discover, the calls
 //!     rust-consumer stream HOST PORT INTENT PAYLOAD TASK-ID SESSION-ID CALL-ID
 //!     rust-consumer node PORT   serves both forms until it is ended
+//!     rust-consumer worker DIRECTORY-URL RELAY-HOST:PORT NODE-ID PORT   the same, reached through a relay
 
 use futures_util::StreamExt;
 use iicp_client::iicp_tcp::IicpTcpClient;
@@ -101,6 +102,32 @@ async fn node(args: &[String]) -> Outcome {
     Ok(())
 }
 
+async fn worker(args: &[String]) -> Outcome {
+    let address = format!("127.0.0.1:{}", args[3]);
+    let node = IicpNode::new(NodeConfig {
+        directory_url: args[0].clone(),
+        relay_worker_endpoint: Some(args[1].clone()),
+        model: Some("echo".into()),
+        nat_type: Some("symmetric".into()),
+        transport_method: Some("turn_relay".into()),
+        ..NodeConfig::new(args[2].as_str(), format!("http://{address}"), "urn:iicp:intent:llm:chat:v1")
+    });
+    let token = node.register().await;
+    say(json!({"token": token.is_ok()}));
+    node.serve(
+        |task| async move {
+            let said = task.payload["messages"].as_array().and_then(|m| m.last()).map(|m| m["content"].clone());
+            let message = json!({"role": "assistant", "content": format!("from the Rust worker: {}", said.unwrap_or_default())});
+            Ok(json!({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}))
+        },
+        &address,
+        token.ok(),
+    )
+    .await?;
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> Outcome {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -111,6 +138,7 @@ async fn main() -> Outcome {
         "native" => native(&args[1..]).await,
         "stream" => stream(&args[1..]).await,
         "node" => node(&args[1..]).await,
+        "worker" => worker(&args[1..]).await,
         other => Err(format!("no verb {other}").into()),
     }
 }
