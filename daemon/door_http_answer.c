@@ -2,6 +2,7 @@
 #include "door_http_internal.h"
 
 #include "node.h"
+#include "observe/numbers.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -190,7 +191,7 @@ enum MHD_Result http_answer_health(struct http_conn *c) {
 enum MHD_Result http_answer_metrics(struct http_conn *c) {
         struct iicp_buf out = {0};
 
-        metrics_print_public(c->door->node->metrics, &out);
+        numbers_public(c->door->node, &out);
         return answer_text(c, &out, PROMETHEUS);
 }
 

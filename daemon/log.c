@@ -30,7 +30,7 @@ struct seen {
 
 static struct {
         atomic_int level;
-        atomic_uint_fast64_t dropped_total;
+        atomic_uint_fast64_t dropped_total, written_total[LOG_L_DEBUG + 1];
         pthread_mutex_t lock; /* protects what follows */
         enum log_format format;
         const struct clock *clock;
@@ -112,6 +112,10 @@ void log_set_clock(const struct clock *c) {
         log_state.second = log_state.dropped = 0;
         log_state.lines = 0;
         pthread_mutex_unlock(&log_state.lock);
+}
+
+uint64_t log_lines_total(enum log_level level) {
+        return atomic_load(&log_state.written_total[level]);
 }
 
 uint64_t log_suppressed_total(void) {
@@ -305,6 +309,7 @@ static bool write_journal(const struct line *l) {
 
 /* Called with the lock held. */
 static void line_write(struct line *l) {
+        atomic_fetch_add(&log_state.written_total[l->level], 1);
         line_add(l, "IICP_NODE_ID", log_state.node_id);
 #if HAVE_SYSTEMD
         if (log_state.format == LOG_F_JOURNAL && write_journal(l))

@@ -29,6 +29,7 @@ void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 void log_set_node_id(const char *node_id);
 uint64_t log_suppressed_total(void);
+uint64_t log_lines_total(enum log_level level);   /* written */
 /* Writes the summaries whose ten minutes are over; the node calls it once a minute. */
 void log_tick(void);
 /* Time of the suppression, for tests; starts with nothing seen. */

@@ -252,6 +252,8 @@ int node_start(struct node *n) {
         if (make_policy(n->config, &n->policy) < 0)
                 return EXIT_CONFIG_;
         n->metrics = metrics_new();
+        n->config_read_s = clock_wall_s(n->clock);
+        pulse_start(&n->pulse, n->loop, n->clock);
         n->feed = feed_new(n);
         if (!n->metrics || !n->feed)
                 return start_failed("no memory");
@@ -295,6 +297,7 @@ void node_finish(struct node *n) {
         n->notify = notify_free(n->notify);
         n->control = control_free(n->control);
         n->feed = feed_free(n->feed);
+        pulse_stop(&n->pulse);
         n->rotation = rotation_free(n->rotation);
         n->credits = credits_free(n->credits);
         n->awards = awards_free(n->awards);
@@ -366,6 +369,7 @@ static void say_rejected(struct node *n, const struct config_problems *problems)
         const char *guess;
         char text[240];
 
+        n->config_rejected = true;
         findings_reloaded(n->findings, "the new configuration has errors", NULL);
         for (size_t i = 0; i < problems->n; i++) {
                 const struct config_problem *p = &problems->v[i];
@@ -428,6 +432,8 @@ int node_reload(struct node *n, struct config_problems *problems, struct iicp_bu
         directory_reload(n->directory);
         rotation_reload(n->rotation);
         config_free(old);
+        n->config_rejected = false;
+        n->config_read_s = clock_wall_s(n->clock);
         findings_reloaded(n->findings, NULL, changes.waiting ? changes.waiting_keys : NULL);
         say_reloaded(&changes);
         notify_reloaded(n->notify);

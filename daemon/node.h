@@ -13,6 +13,8 @@
 #include "reach/witness.h"
 #include "loop.h"
 #include "metrics.h"
+#include "observe/pulse.h"
+#include "observe/tally.h"
 #include "reach/facts.h"
 #include "state.h"
 #include "task/task.h"
@@ -53,6 +55,8 @@ struct node {
         const struct clock *clock;
         struct config *config;        /* replaced whole by a reload */
         struct config_source config_source;
+        int64_t config_read_s;        /* when `config` was read, epoch seconds */
+        bool config_rejected;         /* the last reload was */
         struct state *state;
         struct metrics *metrics;
         struct fetch_pool *fetch;
@@ -80,6 +84,8 @@ struct node {
         struct snapshot *snapshot;
         struct events *events;        /* NULL = log.events_dir is not set */
         struct spans *spans;
+        struct tally tally;           /* counts that only the operator sees */
+        struct pulse pulse;           /* how well the loop turns */
         struct feed *feed;            /* what has happened lately; NULL in some tests */
         struct ops *ops;              /* NULL = metrics.listen is not set */
         enum node_phase phase;

@@ -120,6 +120,7 @@ struct backend_facts {
         unsigned failures;          /* contacts in a row that failed */
         uint64_t last_answer_age_s; /* UINT64_MAX = never */
         size_t models;
+        unsigned in_flight;
         bool list_known;            /* a list was read at least once */
 };
 /* false: there are not so many. */

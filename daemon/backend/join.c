@@ -247,7 +247,7 @@ bool backends_facts(const struct backends *s, size_t i, struct backend_facts *re
         *ret = (struct backend_facts){
                 .name = b->name, .type = type_name(b->type), .url = b->url, .demo = b->type == BACKEND_DEMO,
                 .auth_failed = b->auth_failed, .undecided = b->undecided, .down = b->down, .failure = b->failure,
-                .failures = b->contact_failed_row, .models = b->registered->n, .list_known = b->list_ever,
+                .failures = b->contact_failed_row, .in_flight = b->busy, .models = b->registered->n, .list_known = b->list_ever,
                 .last_answer_age_s = b->last_ok_ms ? (now_ms - b->last_ok_ms) / 1000 : UINT64_MAX,
         };
         stability_get(&b->stability, now_ms, clock_wall_s(b->node->clock), &ret->stability);

@@ -20,6 +20,8 @@ static void finish(struct backend_call *c, struct backend_answer *a) {
         else
                 b->n_failed++;
         metrics_backend(b->node->metrics, judge_outcome(a));
+        if (a->refusal.id != IICP_REFUSE_NONE)
+                tally_backend_failure(&b->node->tally, b->name, judge_outcome(a));
         backend_call_end(c, a);
 }
 

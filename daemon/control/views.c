@@ -6,6 +6,7 @@
 #include "findings/findings.h"
 #include "health.h"
 #include "node.h"
+#include "observe/numbers.h"
 #include "util.h"
 
 #include <json-c/json.h>
@@ -88,8 +89,7 @@ unsigned get_config_key(struct call *call, struct iicp_buf *out) {
 }
 
 unsigned get_metrics(struct call *call, struct iicp_buf *out) {
-        metrics_print(call_node(call)->metrics, out);
-        findings_metrics(call_node(call)->findings, out);
+        numbers_everything(call_node(call), out);
         return 200;
 }
 

@@ -27,6 +27,12 @@ struct step {
         uint64_t took_ms;
 };
 
+/* Events that are counted. */
+static const char *const counted[] = {
+        "register_ok", "register_fail", "register_blocked", "reregister_ok", "reregister_fail", "state_save_failed",
+};
+#define SEEN_N (sizeof counted / sizeof counted[0])
+
 struct feed {
         struct node *node;
         uint64_t last;
@@ -39,6 +45,7 @@ struct feed {
                 char key[96];
                 uint64_t at_ms;
         } recent[RECENT_MAX];
+        uint64_t seen[SEEN_N];       /* for metrics */
         struct timer timer;          /* looks whether the state's word has changed */
         const char *word;
         void (*fn)(void *arg);
@@ -161,6 +168,8 @@ static void on_log(void *arg, enum log_level level, const char *event, const str
                    const char *message) {
         struct feed *f = arg;
 
+        for (size_t i = 0; i < SEEN_N; i++)
+                f->seen[i] += strcmp(counted[i], event) == 0;
         if (level == LOG_L_DEBUG || feed_type_of(event) == FEED_TASK ||
             repeats(f, event, fields && fields->subject ? fields->subject : fields ? fields->backend : NULL))
                 return;
@@ -240,6 +249,13 @@ void feed_on_event(struct feed *f, void (*fn)(void *arg), void *arg) {
                 return;
         f->fn = fn;
         f->arg = arg;
+}
+
+uint64_t feed_seen(const struct feed *f, const char *event) {
+        for (size_t i = 0; f && i < SEEN_N; i++)
+                if (strcmp(counted[i], event) == 0)
+                        return f->seen[i];
+        return 0;
 }
 
 uint64_t feed_last(const struct feed *f) {

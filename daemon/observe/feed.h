@@ -48,6 +48,8 @@ struct feed_task {
 };
 void feed_task(struct feed *f, const struct feed_task *t);
 
+/* How often an event of the table in feed.c was told since the start. */
+uint64_t feed_seen(const struct feed *f, const char *event);
 /* The youngest number, 0 = nothing yet; the oldest that is still kept of these types, 0 = none. */
 uint64_t feed_last(const struct feed *f);
 uint64_t feed_oldest(const struct feed *f, unsigned types);

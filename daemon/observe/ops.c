@@ -5,6 +5,7 @@
 #include "health.h"
 #include "mhd_loop.h"
 #include "node.h"
+#include "numbers.h"
 #include "util.h"
 
 #include <arpa/inet.h>
@@ -119,7 +120,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
                 return answer(c, 405, "text/plain; charset=utf-8", &body);
         }
         if (strcmp(url, "/metrics") == 0) {
-                metrics_print(o->node->metrics, &body);
+                numbers_everything(o->node, &body);
                 return answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
         }
         health_of(o->node, &h);

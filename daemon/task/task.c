@@ -165,6 +165,35 @@ static void remember(const struct task *t, int status) {
         recent_add(t->corridor->recent, &r);
 }
 
+/* By the status: 0, the caller has left. */
+static const char *ended_by(int status) {
+        switch (status) {
+        case 0: return "caller";
+        case 504: return "budget";
+        case 503: return "shutdown";
+        default: return NULL;
+        }
+}
+
+static void count_end(const struct task *t, int status) {
+        struct tally *tally = &t->corridor->node->tally;
+        const char *by = ended_by(status);
+
+        if (!t->executing_ms)
+                return;
+        task_step(t, "task_ended", status);
+        if (t->own)
+                return;
+        tally_add(&tally->doors, t->door);
+        if (by)
+                tally_add(&tally->aborted, by);
+        tally_histogram_add(&tally->wait, t->executing_ms - t->received_ms);
+        if (t->calling_ms)
+                tally_histogram_add(&tally->overhead, t->calling_ms - t->executing_ms);
+        if (t->first_ms)
+                tally_histogram_add(&tally->first_byte, t->first_ms - t->received_ms);
+}
+
 void task_finish(struct task *t, struct task_answer *answer) {
         struct corridor *c = t->corridor;
         task_answer_fn fn = t->answer;
@@ -173,8 +202,7 @@ void task_finish(struct task *t, struct task_answer *answer) {
 
         remember(t, answer->status);
         leave_spans(t, answer->status == 200);
-        if (t->executing_ms)
-                task_step(t, "task_ended", answer->status);
+        count_end(t, answer->status);
         task_release(t, answer->status == 200);
         memcpy(answer->trace_id, t->trace_id, sizeof(answer->trace_id));
         task_free(t);
@@ -265,8 +293,7 @@ void task_abort(struct task *t) {
                 metrics_task(c->node->metrics, t->env.intent, t->env.qos, OUTCOME_ABORTED,
                              task_now_ms(t) - t->received_ms, -1);
         leave_spans(t, false);
-        if (t->executing_ms)
-                task_step(t, "task_ended", 0);
+        count_end(t, 0);
         task_release(t, false);
         task_free(t);
         if (held)

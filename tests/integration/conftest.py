@@ -259,9 +259,9 @@ class Node(Process):
         return self.control("/v1/status").json()
 
     def metric(self, name, **labels):
-        """Value of one series of /metrics, 0 when it is not there; labels as far as given."""
+        """Value of one series of the operator's metrics, 0 when it is not there; labels as far as given."""
         total = 0.0
-        for line in self.get("/metrics").text.splitlines():
+        for line in self.control("/v1/metrics").text.splitlines():
             m = re.match(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", line)
             if m and m.group(1) == name:
                 have = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', m.group(2) or ""))
