@@ -498,6 +498,31 @@ def test_IICPD_03_45_events_are_judged(relay):
         assert (status, e["code"]) == (422, "IICP-E001"), change
 
 
+# ---- our own worker ----
+
+
+@pytest.mark.parametrize("way", ["native", "http-poll"])
+def test_IICPD_03_58_our_worker_under_our_operator(operator, lab, node_factory, backend, way):
+    relay = operator(lab=lab, backend=backend)
+    wait_until(lambda: relay.status()["directory"]["state"] == "registered", 60, "registered", relay.popen)
+    port = relay.status()["relay"]["port"]
+    hidden = node_factory(lab, backend, relay__worker=f"127.0.0.1:{port}" if way == "native" else relay.url)
+    who = hidden.status()["node"]["node_id"]
+    wait_until(lambda: hidden.status()["directory"]["state"] == "registered", 90, "registered through the relay", hidden.popen)
+    session = relay.control(f"/v1/sessions/{who}").json()["sessions"][0]
+    assert session["transport"] == way and session["alive"]
+    for path, body in ((f"/v1/relay-for/{who}/v1/task", lambda t: t),
+                       ("/v1/relay", lambda t: {"target_node_id": who, "task": t})):
+        answer = relay.post(path, body({**TASK, "task_id": str(uuid.uuid4())}))
+        assert answer.status == 200 and answer.json()["status"] == "success", answer
+        assert answer.json()["result"]["choices"][0]["message"]["content"] == "Hello from the fake."
+    # its refusals arrive as answers
+    refused = relay.post(f"/v1/relay-for/{who}/v1/task", {**TASK, "task_id": str(uuid.uuid4()), "intent": "urn:iicp:intent:no:such:v1"})
+    assert refused.status == 200 and refused.json()["error"]["code"], refused
+    assert hidden.stop() == 0
+    wait_until(lambda: relay.control(f"/v1/sessions/{who}").status == 404, 30, "unbound", relay.popen)
+
+
 # ---- privacy ----
 
 
