@@ -41,6 +41,8 @@ unsigned get_findings(struct call *call, struct iicp_buf *out);
 unsigned get_backend(struct call *call, struct iicp_buf *out);
 unsigned get_config_key(struct call *call, struct iicp_buf *out);
 unsigned get_metrics(struct call *call, struct iicp_buf *out);
+unsigned get_schemas(struct call *call, struct iicp_buf *out);
+unsigned get_schema(struct call *call, struct iicp_buf *out);
 unsigned get_version(struct call *call, struct iicp_buf *out);
 /* changes.c */
 unsigned post_drain(struct call *call, struct iicp_buf *out);

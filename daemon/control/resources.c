@@ -36,6 +36,8 @@ static const struct resource resources[] = {
         {"/v1/log", "PUT", LEVEL_OPERATE, false, JSON, put_log, "log"},
         {"/v1/events", "GET", LEVEL_READ, true, "text/event-stream", get_events, "event"},
         {"/v1/metrics", "GET", LEVEL_READ, true, "text/plain; version=0.0.4; charset=utf-8", get_metrics, NULL},
+        {"/v1/schema", "GET", LEVEL_READ, true, JSON, get_schemas, "schemas"},
+        {"/v1/schema/*", "GET", LEVEL_READ, true, JSON, get_schema, NULL},
         {"/v1/version", "GET", LEVEL_READ, true, JSON, get_version, "version"},
         {"/v1/drain", "POST", LEVEL_OPERATE, false, JSON, post_drain, "drain"},
         {"/v1/undrain", "POST", LEVEL_OPERATE, false, JSON, post_undrain, "drain"},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/control.h"
 #include "control/internal.h"
+#include "control/schema.h"
 
 #include "build-config.h"
 #include "findings/findings.h"
@@ -90,6 +91,18 @@ unsigned get_config_key(struct call *call, struct iicp_buf *out) {
 
 unsigned get_metrics(struct call *call, struct iicp_buf *out) {
         numbers_everything(call_node(call), out);
+        return 200;
+}
+
+unsigned get_schemas(struct call *call, struct iicp_buf *out) {
+        (void) call;
+        schema_list(out);
+        return 200;
+}
+
+unsigned get_schema(struct call *call, struct iicp_buf *out) {
+        if (schema_print(call_item(call), out) < 0)
+                return call_fault(out, 404, "not_found", "there is no schema of this name", "GET /v1/schema lists them");
         return 200;
 }
 

@@ -53,7 +53,7 @@ static void finish(struct credits_query *q, unsigned status, struct iicp_buf *ou
 static void fail(struct credits_query *q, unsigned status, const char *code, const char *message, const char *todo) {
         struct iicp_buf out = {0};
 
-        iicp_buf_printf(&out, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"do\":\"%s\"}}", code, message, todo);
+        iicp_buf_printf(&out, "{\"schema\":\"iicp.error/1\",\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"do\":\"%s\"}}", code, message, todo);
         finish(q, status, &out);
 }
 

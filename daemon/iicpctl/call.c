@@ -25,7 +25,7 @@ void tell_error(const struct options *o, const char *code, const char *message, 
                 fprintf(stderr, "iicpctl: %s%s%s\n", message, todo[0] ? ": " : "", todo);
                 return;
         }
-        iicp_buf_puts(&b, "{\"error\":{\"code\":");
+        iicp_buf_puts(&b, "{\"schema\":\"iicp.error/1\",\"error\":{\"code\":");
         iicp_buf_json_str(&b, iicp_str(code));
         iicp_buf_puts(&b, ",\"message\":");
         iicp_buf_json_str(&b, iicp_str(message));

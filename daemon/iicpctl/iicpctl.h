@@ -96,6 +96,10 @@ int cmd_netcheck(const struct options *o, int argc, char **argv);
 /* sessions.c: workers of this relay. */
 int cmd_sessions(const struct options *o, int argc, char **argv);
 
+/* events.c, schema.c */
+int cmd_events(const struct options *o, int argc, char **argv);
+int cmd_schema(const struct options *o, int argc, char **argv);
+
 /* Text views. */
 void render_status(const struct options *o, json_object *doc);
 void render_backends(const struct options *o, json_object *doc);

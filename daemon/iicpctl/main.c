@@ -216,6 +216,8 @@ const struct command commands[] = {
         {"wait", "STATE [-t SECONDS]", "return when it is ready, registered, drained, stopped", cmd_wait},
         {"config", "[KEY|--changed|--diff|...]", "effective settings and where each comes from", cmd_config},
         {"explain", "WORD", "a config key, an event, an error code, a word of netcheck; needs no daemon", cmd_explain},
+        {"events", "[-f] [--since AGE] [--type TYPE] [--tasks]", "what has changed; -f follows", cmd_events},
+        {"schema", "[NAME]", "JSON Schema of a document; needs no daemon", cmd_schema},
         {"metrics", "", "Prometheus text", cmd_metrics},
         {"log", "[LEVEL [--for 10m] | -f]", "level of the log, another one for a while; or follow it", cmd_log},
         {"log-level", "[LEVEL]", "the same without -f", cmd_log_level},

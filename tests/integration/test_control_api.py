@@ -261,3 +261,17 @@ def test_events_of_some_types_and_tasks_only_on_demand(demo):
     documents = [json.loads(line[6:]) for line in tasks.splitlines() if line.startswith("data: ")]
     assert documents[1]["status"] == 200 and documents[0]["task_id"] == documents[1]["task_id"]
     assert "event: task_ended" in demo.control("/v1/events?follow=0&tasks=1").text
+
+
+def test_iicpctl_events(demo, iicpctl):
+    from test_task import task
+
+    demo.post("/v1/task", task())
+    demo_post(demo, "/v1/drain")
+    text = iicpctl(demo, "events").stdout
+    assert "drain_start" in text and "task_ended" not in text
+    assert "task_ended" in iicpctl(demo, "events", "--tasks").stdout
+    documents = [json.loads(line) for line in iicpctl(demo, "--json", "events", "--type", "node").stdout.splitlines()]
+    assert documents and {d["type"] for d in documents} == {"node"}
+    for wrong in (("--type", "weather"), ("--since", "never"), ("--nonsense",), ("word",)):
+        assert iicpctl(demo, "events", *wrong).returncode == 2, wrong
