@@ -120,6 +120,10 @@ struct config {
         bool nat_auto, nat_map, nat_dual_stack, nat_advertise_unverified_ipv6;
         bool nat_fallback, nat_declare_verified_ipv6, nat_ptr_hint;
         char **nat_protocols;        /* igd, pcp, natpmp, in the order of trial */
+        int nat_tunnel, nat_tunnel_dead; /* enum tunnel_mode, enum tunnel_dead */
+        char *nat_tunnel_program;    /* absolute path; NULL = cloudflared in PATH */
+        uint64_t nat_tunnel_spacing_ms, nat_tunnel_lease_ms, nat_tunnel_jitter_ms, nat_tunnel_cooldown_ms;
+        char *nat_tunnel_create_file, *nat_tunnel_lock_file, *nat_tunnel_cooldown_file;
         char *nat_probe_url, *nat_echo_url, *nat_tunnel_url; /* NULL = none; echo: "off" */
         /* relay worker */
         char *relay_worker;          /* "auto", "no", host with or without port */

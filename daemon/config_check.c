@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_table.h"
+#include "managed.h"
 #include "policy.h"
+#include "reach/ladder.h"
 #include "tls.h"
 
 #include "util.h"
@@ -49,6 +51,14 @@ static void derive_paths(struct config *c, char *const *env) {
         set_text(&c->runtime_dir, "/run/iicpd");
         if (c->runtime_dir)
                 set_joined(&c->control_socket, c->runtime_dir, "/control.sock");
+}
+
+static void derive_tunnel_files(struct config *c) {
+        if (!c->state_dir)
+                return;
+        set_joined(&c->nat_tunnel_create_file, c->state_dir, "/state/quick_tunnel_create_gate.json");
+        set_joined(&c->nat_tunnel_lock_file, c->state_dir, "/state/quick_tunnel_create.lock");
+        set_joined(&c->nat_tunnel_cooldown_file, c->state_dir, "/state/quick_tunnel_rate_limit.json");
 }
 
 static const char *default_url(int type) {
@@ -109,6 +119,7 @@ static void derive_credentials(struct config *c, const struct config_source *sou
 
 void config_derive(struct config *c, const struct config_source *source) {
         derive_paths(c, source->environ_);
+        derive_tunnel_files(c);
         derive_backends(c);
         derive_credentials(c, source);
         if (c->public_endpoint && key_origin(key_find("listen", "port_strict"), c, NULL)->from == FROM_DEFAULT)
@@ -183,21 +194,29 @@ static void check_endpoint(const struct config *c, struct config_problems *p) {
                             "node.public_endpoint is no public address: it will not be registered; nat.allow_private = yes for a private directory");
 }
 
-/* [04 section 12] */
+/* A managed machine opens nothing that nobody has approved. What needs no key is always so: the directory knows
+ * us by our token, nobody else reads the state, and iicpd never updates itself. [04 section 12, 05 section 17] */
 static void check_managed(const struct config *c, struct config_problems *p) {
         struct problem_place mapping = place_of(c, NULL, "operator", "approve_mapping");
         struct problem_place tunnel = place_of(c, NULL, "operator", "approve_tunnel");
+        struct managed_facts f = {
+                .mode = c->operator_managed ? "managed" : "convenience",
+                .authentication = true, .protected_identity = true,
+                .upnp = c->nat_auto && c->nat_map, .upnp_approved = c->operator_approve_mapping,
+                .tunnel = c->nat_tunnel != TUNNEL_OFF || c->nat_tunnel_url, .tunnel_approved = c->operator_approve_tunnel,
+        };
+        const char *reason;
 
-        if (!c->operator_managed)
+        if (managed_accepts(&f, &reason))
                 return;
-        if (c->nat_auto && c->nat_map && !c->operator_approve_mapping)
+        if (strcmp(reason, "upnp_approval_required") == 0)
                 problem_add(p, CONFIG_ERROR, &mapping,
                             "a managed node opens no ports at routers without operator.approve_mapping = yes "
                             "(IICP_MANAGED_UPNP_APPROVED=1); set it, or nat.map = no");
-        if (c->nat_tunnel_url && !c->operator_approve_tunnel)
+        else
                 problem_add(p, CONFIG_ERROR, &tunnel,
                             "a managed node uses no tunnel without operator.approve_tunnel = yes "
-                            "(IICP_MANAGED_TUNNEL_APPROVED=1); set it, or remove nat.tunnel_url");
+                            "(IICP_MANAGED_TUNNEL_APPROVED=1); set it, or remove nat.tunnel and nat.tunnel_url");
 }
 
 static void check_admission(const struct config *c, struct config_problems *p) {

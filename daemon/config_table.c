@@ -3,6 +3,8 @@
 
 #include "config_text.h"
 #include "log.h"
+#include "reach/ladder.h"
+#include "tunnel/words.h"
 #include "util.h"
 
 #include <stddef.h>
@@ -25,6 +27,10 @@ static const struct config_choice pricing_words[] = {
 static const struct config_choice native_words[] = {
         {"auto", NATIVE_TLS_ONLY}, {"plaintext", NATIVE_PLAINTEXT}, {"no", NATIVE_OFF}, {0}};
 static const struct config_choice auth_words[] = {{"open", AUTH_OPEN}, {"required", AUTH_REQUIRED}, {0}};
+static const struct config_choice tunnel_words[] = {{"no", TUNNEL_OFF}, {"auto", TUNNEL_AUTO}, {"yes", TUNNEL_FORCED}, {0}};
+static const struct config_choice dead_words[] = {
+        {"auto", TUNNEL_DEAD_AUTO}, {"retry", TUNNEL_DEAD_RETRY}, {"exit", TUNNEL_DEAD_EXIT},
+        {"log-only", TUNNEL_DEAD_LOG_ONLY}, {0}};
 static const struct config_choice supervised_words[] = {
         {"auto", SUPERVISED_AUTO}, {"yes", SUPERVISED_YES}, {"no", SUPERVISED_NO}, {0}};
 static const struct config_choice ticket_words[] = {
@@ -316,6 +322,35 @@ const struct config_key config_keys[] = {
         {"nat", "tunnel_url", KIND_TEXT, AT(nat_tunnel_url), .max = 255, .check = text_tunnel_url, .initial_text = "none",
          ENV("IICP_TUNNEL_URL", "TUNNEL_URL", "CLOUDFLARE_TUNNEL_URL"), .live = LIVE_REGISTERS, .type = "URL, https",
          .help = "A tunnel of yours that leads to the task port."},
+        {"nat", "tunnel", KIND_CHOICE, AT(nat_tunnel), .choices = tunnel_words, .initial = "no", ENV("IICP_TUNNEL"),
+         .environment_form = ENV_YES_NO_WORD, .environment_forgiven = true, .live = LIVE_REGISTERS,
+         .help = "Start cloudflared, which publishes the task port through its provider; auto: when nothing else works."},
+        {"nat", "tunnel_program", KIND_TEXT, AT(nat_tunnel_program), .max = 4000, .check = text_path,
+         .initial_text = "cloudflared in PATH", .live = LIVE_YES, .type = "path", .help = "Absolute path of cloudflared."},
+        {"nat", "tunnel_dead", KIND_CHOICE, AT(nat_tunnel_dead), .choices = dead_words, .initial = "auto",
+         ENV("IICP_TUNNEL_DEAD_POLICY"), .environment_form = ENV_LOOSE_WORD, .environment_forgiven = true, .live = LIVE_YES,
+         .help = "When a tunnel is dead and nothing else was found; auto: exit (75) if somebody starts iicpd again, else retry."},
+        {"nat", "tunnel_spacing", KIND_DURATION, AT(nat_tunnel_spacing_ms), .min = 1000, .max = 86400000, .initial = "120s",
+         ENV("IICP_TUNNEL_CREATE_MIN_INTERVAL_S"), .environment_form = ENV_S, .environment_forgiven = true, .live = LIVE_YES,
+         .help = "Between two new tunnels of all nodes of this host."},
+        {"nat", "tunnel_lease", KIND_DURATION, AT(nat_tunnel_lease_ms), .min = 1000, .max = 86400000, .initial = "45s",
+         ENV("IICP_TUNNEL_CREATE_LEASE_S"), .environment_form = ENV_S, .environment_forgiven = true, .live = LIVE_YES,
+         .help = "So long one node of this host alone may ask for a tunnel."},
+        {"nat", "tunnel_jitter", KIND_DURATION, AT(nat_tunnel_jitter_ms), .max = 86400000, .initial = "15s",
+         ENV("IICP_TUNNEL_CREATE_JITTER_MAX_S"), .environment_form = ENV_S, .environment_forgiven = true, .live = LIVE_YES,
+         .help = "At most so much is added to a wait."},
+        {"nat", "tunnel_cooldown", KIND_DURATION, AT(nat_tunnel_cooldown_ms), .min = 1000, .max = 86400000, .initial = "900s",
+         ENV("IICP_TUNNEL_RATE_LIMIT_COOLDOWN_S"), .environment_form = ENV_S, .environment_forgiven = true, .live = LIVE_YES,
+         .help = "After a limit of the provider; outlives restarts."},
+        {"nat", "tunnel_create_file", KIND_TEXT, AT(nat_tunnel_create_file), .max = 4000, .check = text_path,
+         .initial_text = "state/quick_tunnel_create_gate.json in node.state_dir", ENV("IICP_TUNNEL_CREATE_STATE_FILE"),
+         .live = LIVE_NO, .type = "path", .help = "The spacing, shared by all nodes of the host."},
+        {"nat", "tunnel_lock_file", KIND_TEXT, AT(nat_tunnel_lock_file), .max = 4000, .check = text_path,
+         .initial_text = "state/quick_tunnel_create.lock in node.state_dir", ENV("IICP_TUNNEL_CREATE_LOCK_FILE"),
+         .live = LIVE_NO, .type = "path", .help = "The lease, shared by all nodes of the host."},
+        {"nat", "tunnel_cooldown_file", KIND_TEXT, AT(nat_tunnel_cooldown_file), .max = 4000, .check = text_path,
+         .initial_text = "state/quick_tunnel_rate_limit.json in node.state_dir", ENV("IICP_TUNNEL_RATE_LIMIT_STATE_FILE"),
+         .live = LIVE_NO, .type = "path", .help = "The provider's limit, shared by all nodes of the host."},
         {"nat", "allow_private", KIND_BOOL, AT(allow_private), .initial = "no", .live = LIVE_REGISTERS,
          .help = "Register private addresses; private directories, tests."},
         /* relay */
@@ -423,9 +458,7 @@ const size_t config_n_keys = ARRAY_SIZE(config_keys);
 
 const char *const config_not_built[] = {
         "directory.ticket_issuers",
-        "nat.tunnel", "nat.tunnel_program", "nat.tunnel_detect", "nat.tunnel_dead",
-        "nat.tunnel_spacing", "nat.tunnel_lease", "nat.tunnel_jitter", "nat.tunnel_cooldown", "nat.tunnel_create_file",
-        "nat.tunnel_lock_file", "nat.tunnel_cooldown_file", "network.proxy_password",
+        "nat.tunnel_detect", "network.proxy_password",
         "consumer.overall_timeout", "consumer.discovery", "consumer.strategy", "consumer.epsilon", "consumer.top_k",
         "consumer.tau", "consumer.profile", "consumer.regions", "consumer.require_encryption",
         "consumer.allow_remote_executor", "consumer.require_manifest", "consumer.require_no_retention",
@@ -460,8 +493,7 @@ const struct config_foreign_name config_foreign_names[] = {
         {"IICP_PROXY_CIP_*", FOREIGN_WARNED, "what it belongs to is not built"},
         {"IICP_MCP_*", FOREIGN_WARNED, "what it belongs to is not built"},
         /* keys of the contract that have no effect in this build */
-        {"IICP_TUNNEL", FOREIGN_NOT_BUILT, LATER},
-        {"IICP_TUNNEL_*", FOREIGN_NOT_BUILT, LATER}, {"IICP_RELAY_*", FOREIGN_NOT_BUILT, LATER},
+        {"IICP_RELAY_*", FOREIGN_NOT_BUILT, LATER},
 };
 const size_t config_n_foreign_names = ARRAY_SIZE(config_foreign_names);
 

@@ -26,7 +26,9 @@ enum config_live { LIVE_NO, LIVE_YES, LIVE_REGISTERS };
 enum config_env_form { ENV_AS_FILE, ENV_INVERTED /* 1 = no */, ENV_SWITCH /* 0 = no, 1 = auto */,
                        ENV_OFF /* 1 = no, 0 = auto */,
                        ENV_REQUIRED /* 1 = required, 0 = soft */,
-                       ENV_YES_NO, ENV_MS };
+                       ENV_YES_NO, ENV_MS, ENV_S,
+                       ENV_YES_NO_WORD /* 1 = yes, 0 = no, else the word */,
+                       ENV_LOOSE_WORD /* any case, _ or nothing for - */ };
 
 struct config_choice {
         const char *word;

@@ -516,6 +516,27 @@ static int sdk_bool(const char *text) {
         return -1;
 }
 
+static const char *next_letter(const char *p) {
+        while (*p == '-' || *p == '_')
+                p++;
+        return p;
+}
+
+/* The word of the file that it stands for, or the text itself. */
+static const char *loose_word(const struct config_key *k, const char *text) {
+        for (const struct config_choice *c = k->choices; c && c->word; c++) {
+                const char *a = next_letter(c->word), *b = next_letter(text);
+
+                while (*a && tolower((unsigned char) *b) == *a) {
+                        a = next_letter(a + 1);
+                        b = next_letter(b + 1);
+                }
+                if (!*a && !*b)
+                        return c->word;
+        }
+        return text;
+}
+
 bool value_from_environment(const struct config_key *k, const char *text, struct iicp_buf *out) {
         int yes = sdk_bool(text);
 
@@ -537,8 +558,12 @@ bool value_from_environment(const struct config_key *k, const char *text, struct
                 iicp_buf_puts(out, (yes == 1) != (k->environment_form == ENV_INVERTED) ? "yes" : "no");
                 return true;
         }
+        if (k->environment_form == ENV_YES_NO_WORD && yes >= 0)
+                text = yes ? "yes" : "no";
+        if (k->environment_form == ENV_LOOSE_WORD)
+                text = loose_word(k, text);
         iicp_buf_puts(out, text);
-        if (k->environment_form == ENV_MS)
-                iicp_buf_puts(out, "ms");
+        if (k->environment_form == ENV_MS || k->environment_form == ENV_S)
+                iicp_buf_puts(out, k->environment_form == ENV_MS ? "ms" : "s");
         return true;
 }

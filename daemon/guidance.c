@@ -16,6 +16,8 @@ const struct explain_word explain_guidance[] = {
         {"no_relay", "no relay can be used: none with room and reputation 0.1 or more, or plain frames only",
          "it is tried again by itself; relay.worker = HOST names one; relay.worker_plaintext = yes takes those that speak in clear"},
         {"set_public_endpoint", "detection is off or refused and no endpoint is set", "set node.public_endpoint, like http://203.0.113.7:9484"},
+        {"tunnel_cooldown", "the pace of tunnels on this host, or a limit of their provider, lets us wait", "nothing; it is tried again then"},
+        {"tunnel_not_installed", "cloudflared is not installed", "install cloudflared, or set nat.tunnel_program, or nat.tunnel = no"},
         {"directory_blind_ipv6", "IPv6 may work, nobody could look", "nat.probe_url with a service of yours, or nat.advertise_unverified_ipv6"},
 };
 const size_t explain_n_guidance = sizeof explain_guidance / sizeof explain_guidance[0];

@@ -3,6 +3,7 @@
 
 #include "node.h"
 #include "notify.h"
+#include "reach/routes.h"
 
 static void reason(struct health *h, bool applies, const char *word) {
         if (applies)
@@ -68,6 +69,7 @@ void health_facts_of(struct node *n, struct health_facts *ret) {
                 .provider_degraded = stability.state != STATE_OK,
                 .provider_unavailable = backends_unavailable(n->backends),
                 .no_capacity = corridor_effective(n->corridor) == 0,
+                .tunnel_recovering = registers && !routes_serves(n->routes),
                 .routing_unavailable = registers && !node_endpoint(n, NULL),
                 .directory_unavailable = state == DIRECTORY_UNAVAILABLE,
         };

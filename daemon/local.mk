@@ -26,4 +26,5 @@ include daemon/fetch.mk
 include daemon/state.mk
 include daemon/trust.mk
 include daemon/mesh.mk
+include daemon/tunnel.mk
 include daemon/findings.mk

@@ -231,6 +231,7 @@ static int add_route(json_object *body, struct node *n, const char *endpoint) {
             (route->mapping[0] && add_text(metadata, "mapping", route->mapping) < 0) ||
             (route->kind == ROUTE_RELAY && add_relayed_by(metadata, n) < 0) ||
             (route->kind == ROUTE_TUNNEL_STABLE && add_text(metadata, "tunnel", "stable") < 0) ||
+            (route->kind == ROUTE_TUNNEL_QUICK && add_text(metadata, "tunnel", "quick") < 0) ||
             add_text(body, "transport_method", route->method) < 0 || add_text(body, "nat_type", routes_nat_type(n->routes)) < 0 ||
             add_text(body, "exposure_mode", route->exposure) < 0)
                 return -ENOMEM;

@@ -41,6 +41,9 @@ void directory_key_rotated(struct directory *d);
 int directory_reregister(struct directory *d, void (*fn)(void *arg, bool ok), void *arg);
 /* New node id and encryption key; the reputation is gone. -EPERM: the id is configured; -EBUSY. */
 int directory_identity_reset(struct directory *d, const char *by);
+/* Ends the process with this status, to be started again; counted on the disk first. false: this hour has had its
+ * share, or one is under way. [01 section 6.4] */
+bool directory_restart(struct directory *d, int status, const char *why);
 /* Leaving or stopping is under way. */
 bool directory_changing(const struct directory *d);
 /* Asks the directory what it says about us; then fn. directory_json shows the answers. */

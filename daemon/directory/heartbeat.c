@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "batch_store.h"
 #include "internal.h"
+#include "reach/routes.h"
 #include "log.h"
 #include "vouch.h"
 #include "util.h"
@@ -25,7 +26,8 @@ bool heartbeat_available(const struct directory *d) {
 
         backends_stability(d->node->backends, &s);
         return !d->stopping && d->node->phase != NODE_STOPPING && s.state != STATE_DRAINING &&
-               corridor_available(d->node->corridor) && node_endpoint(d->node, NULL) != NULL;
+               corridor_available(d->node->corridor) && node_endpoint(d->node, NULL) != NULL &&
+               routes_serves(d->node->routes);
 }
 
 static void schedule(struct directory *d, uint64_t delay_ms) {

@@ -162,17 +162,24 @@ static void restart_saved(struct directory *d) {
                 return;
         }
         r->restarting = true;
-        node_restart(d->node, recovery_exit_status(TUNNEL_NOT_NEEDED), "recovery");
+        node_restart(d->node, r->exit_status, r->exit_why);
 }
 
 /* It counts before it happens: a node that dies on the way has used its share all the same. */
-static void restart(struct directory *d) {
+bool directory_restart(struct directory *d, int status, const char *why) {
         struct identity *id = state_identity(d->node->state);
 
-        if (!recovery_restart_note(id->restarts, clock_wall_s(d->node->clock)))
-                return;
+        if (d->recovery.restarting || !recovery_restart_note(id->restarts, clock_wall_s(d->node->clock)))
+                return false;
+        d->recovery.exit_status = status;
+        d->recovery.exit_why = why;
         d->recovery.restarting = true;
         directory_save(d, restart_saved);
+        return true;
+}
+
+static void restart(struct directory *d) {
+        directory_restart(d, recovery_exit_status(TUNNEL_NOT_NEEDED), "recovery");
 }
 
 /* A directory that takes our registrations and does not list us is not given one a minute: absence

@@ -26,6 +26,8 @@ struct recovery {
         bool needs_promotion;           /* of the registry's last record */
         bool local_ok, local_again;
         bool checking, restarting;
+        int exit_status;                /* of that restart */
+        const char *exit_why;           /* static */
         bool quiet;                     /* the state has lines of another event */
         bool supervised;
         unsigned failures, beats;

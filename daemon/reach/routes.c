@@ -27,7 +27,8 @@ bool routes_wanted(const struct node *n) {
         /* Through a relay that is given nobody dials the listener. */
         if (!c->public_endpoint && worker_fixed(n))
                 return true;
-        return (c->public_endpoint || c->nat_auto || c->nat_tunnel_url) && !tls_port_active(n->tls) && !c->allow_private &&
+        return (c->public_endpoint || c->nat_auto || c->nat_tunnel_url || c->nat_tunnel == TUNNEL_FORCED) &&
+               !tls_port_active(n->tls) && !c->allow_private &&
                !c->listen_address && !listener_loopback_only(n->listener);
 }
 
@@ -159,7 +160,7 @@ static void router_late(void *arg) {
 static void stop_now(struct routes *r) {
         router_give_up(r);
         timer_clear(&r->budget);
-        r->stop_fn(r->stop_arg);
+        tunnel_end(r->tunnel, r->stop_fn, r->stop_arg); /* its helper has 5 s of its own */
 }
 
 static void budget_over(void *arg) {
@@ -271,6 +272,7 @@ void routes_adopt(struct routes *r, const struct ladder_route *route) {
                         timer_set_ms(&r->address, ROUTES_ADDRESS_MS);
         }
         watch_ageing(r);
+        routes_tunnel_adopted(r);
         directory_poke(n->directory);
         if (r->next_reason)
                 routes_look(r, r->next_reason, false);
@@ -368,6 +370,8 @@ struct routes *routes_new(struct node *n) {
         timer_init(&r->address, n->loop, look_at_address, r);
         timer_init(&r->ageing, n->loop, aged, r);
         keep_init(r);
+        if (!routes_tunnel_new(r))
+                return routes_free(r);
         return r;
 }
 
@@ -375,6 +379,7 @@ struct routes *routes_free(struct routes *r) {
         if (!r)
                 return NULL;
         run_cancel(r);
+        routes_tunnel_free(r);
         timer_clear(&r->again);
         timer_clear(&r->reprobe);
         timer_clear(&r->address);
@@ -412,6 +417,8 @@ static void retire(struct routes *r) {
                         router_revoke(r, all[i]);
                 }
         r->live = (struct ladder_route){.tier = 4};
+        tunnel_end(r->tunnel, NULL, NULL);
+        timer_clear(&r->tunnel_exit);
         timer_clear(&r->ageing);
         announce_listen(r->announce, "");
         worker_leave(r->node->worker);

@@ -12,6 +12,7 @@
 #include "node.h"
 #include "ptr.h"
 #include "routes.h"
+#include "tunnel/tunnel.h"
 #include "verify.h"
 
 /* One question to a router on its way. Owned by the manager until it ends; given up, it frees
@@ -78,7 +79,10 @@ struct routes {
         uint64_t began_ms, ended_ms, step_ms;
         struct timer again, budget, router, reprobe, address, ageing;
         struct router_call *call;
-        struct fetch *echo, *tunnel;
+        struct fetch *echo;
+        struct tunnel *tunnel;
+        bool tunnel_asked;            /* by the run */
+        struct timer tunnel_exit;     /* to be started again, nothing else is left */
         struct verify *verify;
         struct kept_lease mapping, pinhole;          /* of the live route */
         struct kept_lease new_mapping, new_pinhole;  /* of the run */
@@ -165,6 +169,12 @@ bool rung_holds(const struct routes *r);
 /* Of a quiet run: may its route take the relay's place now? */
 bool rung_better(struct routes *r, const struct ladder_route *route);
 void rung_keep(struct routes *r);
+
+/* routes_tunnel.c */
+bool routes_tunnel_new(struct routes *r);
+void routes_tunnel_free(struct routes *r);
+/* After a detection: what the tunnel is kept for, and what follows when it is dead. */
+void routes_tunnel_adopted(struct routes *r);
 
 /* routes.c: the outcome of a detection */
 void routes_adopt(struct routes *r, const struct ladder_route *route);

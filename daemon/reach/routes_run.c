@@ -17,7 +17,6 @@
 
 #define ECHO_TIMEOUT_MS 5000
 #define ECHO_ANSWER_MAX 1024
-#define TUNNEL_TIMEOUT_MS 8000
 
 extern char **environ;
 
@@ -166,32 +165,26 @@ static bool ask_router(struct routes *r, enum router_what what, void (*done)(str
         return router_ask(r, c, ROUTES_ROUTER_MS);
 }
 
-/* A tunnel of the operator's leads here when our own id comes back through it. */
-static void tunnel_answered(void *arg, const struct fetch_answer *a) {
+/* It has times of its own: those of steps 4 to 6 run on behind it. */
+static void tunnelled(void *arg, const char *url, const char *why, const char *guidance) {
         struct routes *r = arg;
-        struct iicp_json doc, id;
-        bool ours = false;
 
-        r->tunnel = NULL;
-        if (a->error == FETCH_OK && a->status == 200 && iicp_json_scan(a->body, NULL, NULL, &doc) == 0) {
-                id = iicp_json_get(&doc, "node_id");
-                ours = iicp_json_is(&id, state_identity(r->node->state)->node_id);
-        }
-        routes_note(r, 3, "tunnel", ours ? STEP_WORKS : STEP_FAILED, "%s",
-                    ours ? "our health came back through it" : "no answer with our id came through it");
-        ladder_tunnelled(&r->ladder, ours, NULL);
+        timer_set_ms(&r->budget, ROUTES_BUDGET_MS);
+        r->tunnel_asked = false;
+        routes_note(r, 3, "tunnel", url ? STEP_WORKS : STEP_FAILED, "%s", url ? "our health came back through it" : why);
+        if (!url && guidance)
+                routes_guide(r, guidance);
+        ladder_tunnelled(&r->ladder, url != NULL, url);
         run_step(r);
 }
 
-static bool check_tunnel(struct routes *r, const char *url) {
-        char health[LADDER_URL_MAX + 16];
-        struct fetch_request q = {.method = "GET", .url = health, .connect_timeout_ms = TUNNEL_TIMEOUT_MS,
-                                  .timeout_ms = TUNNEL_TIMEOUT_MS, .max_answer = 65536};
-        size_t n = strlen(url);
-
-        snprintf(health, sizeof health, "%.*s/iicp/health", (int) (n && url[n - 1] == '/' ? n - 1 : n), url);
-        r->tunnel = fetch_start(r->node->fetch, &q, tunnel_answered, r);
-        return r->tunnel != NULL;
+static void ask_tunnel(struct routes *r, const struct ladder_action *a) {
+        timer_clear(&r->budget);
+        r->tunnel_asked = true;
+        if (a->ask == LADDER_CHECK_TUNNEL)
+                tunnel_given(r->tunnel, a->url, tunnelled, r);
+        else
+                tunnel_quick(r->tunnel, tunnelled, r);
 }
 
 static void adopt(struct routes *r);
@@ -232,13 +225,13 @@ void run_step(struct routes *r) {
                         ladder_revoked(&r->ladder);
                         continue;
                 case LADDER_CHECK_TUNNEL:
-                        if (check_tunnel(r, a->url))
-                                return;
-                        ladder_tunnelled(&r->ladder, false, NULL);
-                        continue;
                 case LADDER_START_TUNNEL:
-                        ladder_tunnelled(&r->ladder, false, NULL);
-                        continue;
+                        if (a->ask == LADDER_START_TUNNEL && rung_holds(r)) { /* a look does not publish this host */
+                                ladder_tunnelled(&r->ladder, false, NULL);
+                                continue;
+                        }
+                        ask_tunnel(r, a);
+                        return;
                 case LADDER_BIND_RELAY:
                         timer_clear(&r->budget);
                         if (rung_ask(r))
@@ -293,6 +286,7 @@ static void climb(struct routes *r) {
                 .operator_endpoint = c->public_endpoint,
                 .operator_refused = c->public_endpoint && c->nat_fallback && routes_dead(r, c->public_endpoint),
                 .tunnel_endpoint = c->nat_tunnel_url,
+                .tunnel = (enum tunnel_mode) c->nat_tunnel,
                 .auto_detect = c->nat_auto,
                 .skip_mapping = !c->nat_map,
                 .bridged = r->local.bridged,
@@ -428,8 +422,9 @@ void run_cancel(struct routes *r) {
         timer_clear(&r->budget);
         if (r->echo)
                 fetch_cancel(TAKE_PTR(r->echo));
-        if (r->tunnel)
-                fetch_cancel(TAKE_PTR(r->tunnel));
+        if (r->tunnel_asked)
+                tunnel_cancel(r->tunnel);
+        r->tunnel_asked = false;
 }
 
 /* ---- after it ---- */
@@ -453,10 +448,6 @@ void run_out_of_time(struct routes *r) {
         routes_note(r, 0, "detection", STEP_FAILED, "out of time after %u s", ROUTES_BUDGET_MS / 1000);
         verify_stop(r->verify);
         router_give_up(r);
-        if (r->tunnel) {
-                fetch_cancel(TAKE_PTR(r->tunnel));
-                ladder_tunnelled(&r->ladder, false, NULL);
-        }
         ladder_out_of_time(&r->ladder);
         run_step(r);
 }

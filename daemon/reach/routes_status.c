@@ -71,9 +71,9 @@ void routes_json(const struct routes *r, struct iicp_buf *out) {
                                 (unsigned long long) (r->ended_ms - r->began_ms));
         iicp_buf_puts(out, ",\"relay\":");
         worker_brief_json(r->node->worker, out);
-        iicp_buf_puts(out, ",\"tunnel\":{\"state\":\"");
-        iicp_buf_puts(out, l->kind == ROUTE_TUNNEL_STABLE ? "in_use" : "not_needed");
-        iicp_buf_puts(out, "\"},\"guidance\":[");
+        iicp_buf_puts(out, ",\"tunnel\":");
+        tunnel_json(r->tunnel, out);
+        iicp_buf_puts(out, ",\"guidance\":[");
         for (unsigned i = 0; i < r->n_guidance; i++)
                 iicp_buf_printf(out, "%s\"%s\"", i ? "," : "", r->guidance[i]);
         iicp_buf_puts(out, "],\"log\":[");

@@ -355,8 +355,12 @@ def test_IICPD_05_52_nothing_is_forked(node):
     children = pathlib.Path(f"/proc/{node.pid}/task/{node.pid}/children").read_text()
     assert children == ""
     forbidden = re.compile(r"\b(fork|vfork|execv|execve|execvp|execl|execlp|posix_spawn|posix_spawnp|popen|system)\s*\(")
+    # the helper of a tunnel, with the operator's yes only, is started in one place
+    allowed = TREE / "daemon" / "tunnel" / "child.c"
+    starts = forbidden.findall(allowed.read_text())
+    assert sorted(starts) == ["execve", "fork"]
     for path in [*(TREE / "daemon").rglob("*.c"), *(TREE / "lib").rglob("*.c")]:
-        assert not forbidden.search(path.read_text()), path
+        assert path == allowed or not forbidden.search(path.read_text()), path
 
 
 def test_SEC_PRIV_01_the_manual_says_who_reads_tasks():

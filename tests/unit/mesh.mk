@@ -15,3 +15,14 @@ tests_unit_lib_test_gossip_SOURCES = tests/unit/lib/test-gossip.c
 tests_unit_lib_test_gossip_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_lib_test_gossip_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_lib_test_gossip_LDADD = tests/unit/libvectors.la $(UNIT_LIB_LIBS)
+# tunnels, and the managed profile
+UNIT_TESTS += tests/unit/daemon/tunnel/test-words tests/unit/daemon/tunnel/test-tunnel
+tests_unit_daemon_tunnel_test_words_SOURCES = tests/unit/daemon/tunnel/test-words.c
+tests_unit_daemon_tunnel_test_words_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_tunnel_test_words_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_tunnel_test_words_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS) -lm
+tests_unit_daemon_tunnel_test_tunnel_SOURCES = tests/unit/daemon/tunnel/test-tunnel.c \
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+tests_unit_daemon_tunnel_test_tunnel_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_tunnel_test_tunnel_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_tunnel_test_tunnel_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)

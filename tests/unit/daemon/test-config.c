@@ -192,7 +192,7 @@ static void IICPD_04_44_IICPD_05_57_names_without_a_key(void **state) {
         char *quiet[] = {"IICP_AUTO_UPDATE=1", "IICP_UPDATE_STATE_FILE=/x", "IICP_TUNNEL_WAIT_FOR_CAPACITY=1",
                          "IICP_SYSTEMD_WATCHDOG_SEC=9", "IICP_MODE=public", "IICP_TUNNEL=0", "IICP_SKIP_UPNP=1", NULL};
         char *loud[] = {"IICP_CONFIG_FILE=/x", "IICP_FORCE=1", "IICP_WITH_PROXY=1", "IICP_MCP_SERVER=x",
-                        "IICP_PROXY_CIP_POLICY=x", "IICP_TUNNEL=1", NULL};
+                        "IICP_PROXY_CIP_POLICY=x", "IICP_RELAY_SOMETHING=1", NULL};
         static const char *const refused[] = {"IICP_MODE=private", "IICP_TRUST_DOMAIN_ID=x", "IICP_TRUSTED_DOMAINS=x",
                                               "IICP_DIRECTORY_AUTHORITY=x", "IICP_MEMBERSHIP=x", "IICP_LOCAL_DIRECTORY_DISCOVERY=1"};
         struct loaded l = load_full("", quiet, NULL, false, false);
