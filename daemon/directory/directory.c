@@ -286,6 +286,12 @@ static void gauges(void *arg, struct iicp_buf *out) {
                                 "# TYPE iicp_directory_last_success_timestamp_seconds gauge\n"
                                 "iicp_directory_last_success_timestamp_seconds %lld\n",
                                 (long long) d->good_wall_s);
+        if (d->reputation >= 0)
+                iicp_buf_printf(out,
+                                "# HELP iicp_reputation_ratio What the directory says of this node, 0 to 1.\n"
+                                "# TYPE iicp_reputation_ratio gauge\n"
+                                "iicp_reputation_ratio %.3f\n",
+                                d->reputation);
         if (recovery_shown(d))
                 iicp_buf_printf(out,
                                 "# HELP iicp_recovery_info State and action of the recovery contract.\n"
