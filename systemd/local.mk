@@ -1,6 +1,6 @@
 # The units name the folders of this build; the daemon is installed stopped and disabled.
 UNITS_IN = systemd/iicpd.service systemd/iicpd@.service
-UNITS_AS_THEY_ARE = systemd/iicpd.socket systemd/iicpd.slice
+UNITS_AS_THEY_ARE = systemd/iicpd.socket systemd/iicpd-relay.socket systemd/iicpd.slice
 EXTRA_DIST += systemd/iicpd.service.in systemd/iicpd@.service.in $(UNITS_AS_THEY_ARE) \
 	systemd/iicpd.sysusers systemd/iicpd.tmpfiles
 
