@@ -2,9 +2,12 @@
 """What strangers do to a relay operator over HTTP, and what it does to the others: nothing. [03 sections 14 to 17;
 05 section 15]"""
 
+import base64
 import json
 import re
 import socket
+import time
+import uuid
 
 import pytest
 
@@ -42,6 +45,46 @@ def test_DIR_RELAY_02_bind_flood_is_refused_and_harms_nobody(operator):  # noqa:
         # one line about it, not one for each
         assert 1 <= node.log_text().count("rate") < 10
         assert "127.0.0.1" not in "\n".join(x for x in node.log_text().splitlines() if "session" in x)
+
+
+def ticket_maker(seed):
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
+
+    def make(worker_id, audience="*", life=100, jti=None, **changes):
+        now = int(time.time())
+        claims = {"v": 1, "typ": "relay-bind-ticket", "jti": jti or uuid.uuid4().hex, "iss": "lab", "sub": worker_id,
+                  "aud": audience, "iat": now, "exp": now + life, **changes}
+        text = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+        return f"{text}.{key.sign(b'iicp:relay-bind-ticket:v1' + bytes([10]) + text.encode()).hex()}"
+
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return make, raw.hex()
+
+
+def test_DIR_RELAY_03_forged_foreign_and_replayed_tickets(operator):  # noqa: F811
+    make, public = ticket_maker(b"1" * 32)
+    forge, _ = ticket_maker(b"2" * 32)
+    node = operator(relay__tickets="required", relay__ticket_key=public, relay__bind_rate=0)
+    me = node.status()["node"]["node_id"]
+    wrong = [forge("w-1"), make("w-2"), make("w-1", audience="other"), make("w-1", life=0), make("w-1", v=2),
+             make("w-1", jti="X" * 32), make("w-1")[:-1], make("w-1") + "0", "a.b", ""]
+    for t in wrong:
+        status, e = error(bind(node, "w-1", bind_ticket=t))
+        assert (status, e["code"]) == (401, "IICP-E040") and e["message"].startswith("relay bind ticket "), t
+    assert error(bind(node, "w-1")) == (401, {"code": "IICP-E040", "message": "relay bind ticket required"})
+    good, other = make("w-1"), make("w-1", audience=me)
+    token = bound(node, "w-1", bind_ticket=good)
+    # not used up by a bind that was refused for another reason
+    assert bind(node, "w-1", bind_ticket=other).status == 409
+    assert node.post("/v1/relay/unbind", {}, bearer(token)).status == 204
+    assert error(bind(node, "w-1", bind_ticket=good)) == (
+        409, {"code": "IICP-E040", "message": "relay bind ticket replayed"})
+    bound(node, "w-1", bind_ticket=other)
+    assert node.control("/v1/sessions/w-1").json()["sessions"][0]["ticket"] is True
+    for t in (*wrong, good, other):
+        assert len(t) < 20 or t not in node.log_text()
 
 
 def test_DIR_RELAY_02_full_table(operator):  # noqa: F811
@@ -127,6 +170,18 @@ def test_IICPD_03_50_half_sent_bodies_cost_little(relay):  # noqa: F811
         for s in half_open:
             s.close()
         serves(relay)
+
+
+def test_IICPD_03_49_a_worker_that_vanished_loses_its_tasks(driven):
+    """Cut off, killed, asleep: it is not heard of, and after 90 s its tasks have failed, not after 120."""
+    d = driven(relay__operator="yes", relay__port=free_port())
+    token = bound(d.node, "w-1")
+    later = Later(task_for, d.node, "w-1", {"task_id": "t", "constraints": {"timeout_ms": 300000}}, timeout=300)
+    assert pull(d.node, token).status == 200
+    d.advance(80)
+    assert not later.done()
+    d.until(later.done, 25, "the end of the session")
+    assert error(later.get())[0] == 502 and "session ended" in later.get().json()["error"]["message"]
 
 
 def test_IICPD_03_49_a_stop_lets_workers_finish(relay):  # noqa: F811
