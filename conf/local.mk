@@ -5,7 +5,7 @@ conf_generate_SOURCES = conf/generate.c conf/generate.h conf/findings_page.c dae
 conf_generate_CPPFLAGS = $(daemon_libiicpd_la_CPPFLAGS)
 conf_generate_CFLAGS = $(daemon_libiicpd_la_CFLAGS)
 conf_generate_LDADD = daemon/libiicpd.la
-CLEANFILES += conf/generate conf/iicp.conf.new docs/iicp.conf.5.new docs/iicpd-findings.7.new docs/iicpd-events.7.new
+CLEANFILES += conf/generate conf/iicp.conf.new docs/iicp.conf.5.new docs/iicpd-findings.7.new
 EXTRA_DIST += docs/make-events-page
 
 # The configuration itself is the operator's: what is installed is the documented example.
@@ -26,5 +26,3 @@ check-generated: conf/generate
 	diff -u $(top_srcdir)/docs/iicp.conf.5 docs/iicp.conf.5.new
 	$(AM_V_at)conf/generate findings >docs/iicpd-findings.7.new
 	diff -u $(top_srcdir)/docs/iicpd-findings.7 docs/iicpd-findings.7.new
-	$(AM_V_at)if python3 -c pass 2>/dev/null; then $(top_srcdir)/docs/make-events-page >docs/iicpd-events.7.new && \
-		diff -u $(top_srcdir)/docs/iicpd-events.7 docs/iicpd-events.7.new; fi

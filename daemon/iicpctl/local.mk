@@ -9,3 +9,4 @@ daemon_iicpctl_iicpctl_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS)
 daemon_iicpctl_iicpctl_LDADD = daemon/libiicpd.la lib/libiicp-all.la $(CURL_LIBS) $(JSON_LIBS)
 # workers of a relay
 daemon_iicpctl_iicpctl_SOURCES += daemon/iicpctl/sessions.c
+include daemon/iicpctl/oper.mk

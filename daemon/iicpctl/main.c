@@ -215,6 +215,7 @@ const struct command commands[] = {
         {"check", "[--ready [--allow-degraded]]", "is it alive, is it ready: for probes; needs no socket", cmd_check},
         {"wait", "STATE [-t SECONDS]", "return when it is ready, registered, drained, stopped", cmd_wait},
         {"config", "[KEY|--changed|--diff|...]", "effective settings and where each comes from", cmd_config},
+        {"doctor", "[--online]", "check everything that went wrong for somebody once; needs no daemon", cmd_doctor},
         {"explain", "WORD", "a config key, an event, an error code, a word of netcheck; needs no daemon", cmd_explain},
         {"events", "[-f] [--since AGE] [--type TYPE] [--tasks]", "what has changed; -f follows", cmd_events},
         {"schema", "[NAME]", "JSON Schema of a document; needs no daemon", cmd_schema},
