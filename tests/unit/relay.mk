@@ -44,3 +44,10 @@ tests_unit_daemon_relay_test_tickets_SOURCES = tests/unit/daemon/relay/test-tick
 tests_unit_daemon_relay_test_tickets_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_relay_test_tickets_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_relay_test_tickets_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
+
+UNIT_TESTS += tests/unit/daemon/relay/test-poll
+tests_unit_daemon_relay_test_poll_SOURCES = tests/unit/daemon/relay/test-poll.c \
+	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h
+tests_unit_daemon_relay_test_poll_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_daemon_relay_test_poll_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_daemon_relay_test_poll_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
