@@ -122,7 +122,7 @@ class Home:
         self.ip("host", "route", "del", "default")
         self.ip("host", "route", "add", INTERNET, "via", "192.168.77.1")
 
-    def node(self, env=None, **keys):
+    def node(self, env=None, place="host", **keys):
         folder = self.folder / f"node{len(self.made)}"
         for sub in ("state", "run"):
             (folder / sub).mkdir(parents=True, mode=0o700)
@@ -138,22 +138,36 @@ class Home:
         values.update({k.replace("__", "."): v for k, v in keys.items()})
         node = Node.__new__(Node)
         config = dict(values)
-        real = {k: v for k, v in config.items() if k != "listen.address"}
+        real = {k: v for k, v in config.items() if (k, v) != ("listen.address", "::")}
         node.folder, node.config = folder, real
         node.state_dir, node.runtime_dir = folder / "state", folder / "run"
         node.control_socket = node.runtime_dir / "control.sock"
-        node.expect_exit, node.conf, node.prefix = 0, folder / "iicp.conf", self.inside("host")
+        node.expect_exit, node.conf, node.prefix = 0, folder / "iicp.conf", self.inside(place)
         node.write_config()
         Process.__init__(node, [program("iicpd"), "--config", node.conf], folder, "iicpd", clean_environment(env), node.prefix)
         node.await_ready()
         self.made.append(node)
         return node
 
-    def registered(self):
-        """The body of the last REGISTER that was accepted."""
-        out = self.sh("inet", "curl", "-s", f"http://{INTERNET}:8440/lab/requests?route=register")
-        good = [r for r in json.loads(out)["requests"] if r["status"] == 201]
-        return good[-1]["body"] if good else None
+    def requests(self, route):
+        return json.loads(self.sh("inet", "curl", "-s", f"http://{INTERNET}:8440/lab/requests?route={route}"))["requests"]
+
+    def registered(self, who=None):
+        """The body of the last REGISTER that was accepted, of this node."""
+        good = [r["body"] for r in self.requests("register") if r["status"] == 201 and who in (None, r["body"]["node_id"])]
+        return good[-1] if good else None
+
+    def relay(self, address=INTERNET, **keys):
+        """A relay operator on the Internet: iicpd itself. Listed when this returns."""
+        if not any(p.argv[-1] == "11435" for p in self.made):
+            self.start("inet", "relay-backend", "python3", LAB / "fake_backend.py", "--port", "11435").await_words("http://")
+        node = self.node(place="inet", relay__operator="yes", node__public_endpoint=f"http://{address}:9484",
+                         backend__house__url="http://127.0.0.1:11435", **keys)
+        wait_until(lambda: self.registered(self.id_of(node)), BUDGET_S, "the relay's registration", node.popen)
+        return node
+
+    def id_of(self, node):
+        return node.control("/v1/status").json()["node"]["node_id"]
 
     def reachability(self, node):
         return node.control("/v1/routes").json()["reachability"]
