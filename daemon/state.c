@@ -86,7 +86,8 @@ static int parse_identity(struct iicp_str bytes, struct identity *ret) {
             take(&registered, "capability_digest", id.registered.capability_digest,
                  sizeof(id.registered.capability_digest)) == 0 &&
             take(&registered, "cx_key_id", id.registered.cx_key_id, sizeof(id.registered.cx_key_id)) == 0 &&
-            take(&registered, "policy", id.registered.policy, sizeof(id.registered.policy)) == 0) {
+            take(&registered, "policy", id.registered.policy, sizeof(id.registered.policy)) == 0 &&
+            take(&registered, "relay", id.registered.relay, sizeof(id.registered.relay)) == 0) {
                 if (iicp_json_int(&at, &id.registered_at) < 0)
                         id.registered_at = 0;
                 take_restarts(&doc, id.restarts);
@@ -118,6 +119,7 @@ static int write_identity(const struct identity *id, struct iicp_buf *out) {
         put(out, "capability_digest", id->registered.capability_digest);
         put(out, "cx_key_id", id->registered.cx_key_id);
         put(out, "policy", id->registered.policy);
+        put(out, "relay", id->registered.relay);
         iicp_buf_puts(out, "},\"restarts\":[");
         for (size_t i = 0; i < STATE_RESTARTS_MAX; i++)
                 iicp_buf_printf(out, "%s%lld", i ? "," : "", (long long) id->restarts[i]);

@@ -31,6 +31,7 @@ struct identity {
                 char capability_digest[65];
                 char cx_key_id[IICP_CX_KEY_ID_TEXT];
                 char policy[160];               /* of the first registration, "none" without */
+                char relay[4];                  /* the same: was it one? "yes", "no", "" = not known */
         } registered;
 };
 

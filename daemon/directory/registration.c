@@ -7,6 +7,7 @@
 #include "log.h"
 #include "mesh/mesh.h"
 #include "../policy.h"
+#include "relay/sessions.h"
 #include "util.h"
 #include "vouch.h"
 
@@ -120,6 +121,19 @@ static void note_policy(struct directory *d) {
                          "iicpctl deregister and iicpctl reregister change it, and lose the reputation");
 }
 
+/* The same with the word that this node is a relay. [03 section 19.4] */
+static void note_relay(struct directory *d) {
+        struct identity *id = state_identity(d->node->state);
+        const char *text = relay_declared(d->node->relay) ? "yes" : "no";
+
+        if (!id->registered.relay[0])
+                snprintf(id->registered.relay, sizeof id->registered.relay, "%s", text);
+        if (strcmp(id->registered.relay, text) != 0)
+                log_warn("relay_sticks", "the directory may keep that this node is %s relay, as at its first registration: "
+                         "iicpctl deregister and iicpctl reregister change it, and lose the reputation",
+                         id->registered.relay[0] == 'y' ? "a" : "no");
+}
+
 static void note_registered(struct directory *d) {
         struct registration *r = d->reg;
         struct identity *id = state_identity(d->node->state);
@@ -131,6 +145,7 @@ static void note_registered(struct directory *d) {
         if (!node_transport_endpoint(d->node, id->registered.transport_endpoint))
                 id->registered.transport_endpoint[0] = '\0';
         note_policy(d);
+        note_relay(d);
         snprintf(id->registered.capability_digest, sizeof id->registered.capability_digest, "%s",
                  r->digest);
         if (!(r->omitted & PART_CX)) {

@@ -112,6 +112,7 @@ const struct explain_word explain_events[] = {
         {"relay_result", "a relay did not take a result", NONE},
         {"relay_session", "a worker has bound", NONE},
         {"relay_ticket", "the directory gave no usable ticket; the relay is asked without one", NONE},
+        {"relay_sticks", "the directory may keep what the first registration said about being a relay", NONE},
         {"relay_ticket_long", "the directory issues bind tickets that live long", NONE},
         {"relay_ticket_refused", "a bind ticket does not hold", NONE},
         {"relay_ticket_unchecked", "workers bind without a ticket that could be checked", "relay.tickets=required"},

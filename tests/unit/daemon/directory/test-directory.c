@@ -94,6 +94,20 @@ static void IICPD_03_61_a_relay_is_declared_with_its_port(void **state) {
         json_object_put(b);
 }
 
+/* Nothing is given up for it unasked. */
+static void IICPD_03_61_becoming_a_relay_later_is_the_operators_decision(void **state) {
+        (void) state;
+        start();
+        world_accept(TOKEN_A, KEY_A);
+        assert_string_equal(state_identity(world->node.state)->registered.relay, "no");
+        world->relay_port = 9485;
+        directory_reload(world->node.directory);
+        world_run(5000);
+        world_accept(TOKEN_A, KEY_A);
+        assert_string_equal(state_identity(world->node.state)->registered.relay, "no");
+        assert_int_equal(world_count("DELETE", "/v1/register"), 0);
+}
+
 static void IICPD_01_28_large_limits_are_declared_as_256(void **state) {
         json_object *b, *o;
 
@@ -529,6 +543,7 @@ int main(void) {
                 T(IICPD_01_54_key_is_byte_stable),
                 T(field_refusal_needs_the_operator),
                 T(IICPD_05_07_lost_token_goes_once_without_key),
+                T(IICPD_03_61_becoming_a_relay_later_is_the_operators_decision),
                 T(IICPD_03_61_a_relay_is_declared_with_its_port),
                 T(another_directory_never_sees_the_token),
         };

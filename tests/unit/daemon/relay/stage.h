@@ -18,6 +18,7 @@ struct stage {
         char dir[64];
         uint8_t directory_key[1][IICP_SIGN_KEY];
         bool key_known, no_writes /* jobs of the helper thread are called done without doing them */;
+        bool over;                     /* links and answers of the test are gone */
         unsigned asked_for_key;        /* a signature did not fit */
 };
 extern struct stage *stage;
