@@ -5,6 +5,7 @@
 #include "log.h"
 #include "util.h"
 
+#include <iicp/endpoint.h>
 #include <stdio.h>
 
 /* One call to the directory: address, headers, bounds, redirects. What is not in the table of
@@ -307,10 +308,16 @@ const char *directory_failure_reason(const struct fetch_answer *a) {
 /* ---- the one call that another room makes ---- */
 
 struct directory_call *directory_probe(struct directory *d, const char *host, unsigned port, fetch_done_fn fn, void *arg) {
-        char tail[800], escaped[768];
+        char tail[800], escaped[768], endpoint[300];
+        struct iicp_url url;
         struct directory_request r = {.route = DIRECTORY_PROBE, .tail = tail};
         size_t n = 0;
 
+        /* What is of this machine or this house is nobody's to ask for. [DIR-PROBE-01/02] */
+        if (snprintf(endpoint, sizeof endpoint, strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host, port) >=
+                    (int) sizeof endpoint ||
+            iicp_url_parse(iicp_str(endpoint), &url) < 0 || iicp_endpoint_host_allowed(&url, IICP_ENDPOINT_REGISTER) < 0)
+                return NULL;
         /* A name or an address: of what may stand in one only the colon has to be escaped. */
         for (const char *p = host; *p && n + 4 < sizeof escaped; p++)
                 n += (size_t) snprintf(escaped + n, sizeof escaped - n, *p == ':' ? "%%3A" : "%c", *p);

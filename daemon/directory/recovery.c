@@ -3,6 +3,7 @@
 
 #include "internal.h"
 #include "log.h"
+#include "reach/routes.h"
 #include "relay/worker.h"
 #include "util.h"
 
@@ -372,6 +373,8 @@ void recovery_cancel(struct directory *d) {
 const char *recovery_hint(const struct directory *d) {
         if (d->recovery.state != RECOVERY_BACKEND_ATTENTION && !node_endpoint(d->node, NULL) && relay_starting(d))
                 return "relay_lost";
+        if (d->recovery.state != RECOVERY_BACKEND_ATTENTION && routes_tunnel_limited(d->node->routes))
+                return "tunnel_provider_rate_limited";
         switch (d->recovery.state) {
         case RECOVERY_ENDPOINT_DEAD:
         case RECOVERY_ROUTE_MISMATCH:

@@ -3,6 +3,7 @@
 
 #include "internal.h"
 #include "log.h"
+#include "relay/sessions.h"
 #include "util.h"
 
 #include <iicp/codec.h>
@@ -53,6 +54,11 @@ static bool ourselves(const struct mesh *m, struct iicp_gossip_peer *ret) {
         *ret = (struct iicp_gossip_peer){.seen_ms = mesh_wall_ms(m)};
         snprintf(ret->endpoint, sizeof ret->endpoint, "%s", endpoint);
         snprintf(ret->region, sizeof ret->region, "%s", n->config->region);
+        if (n->relay && relay_declared(n->relay)) {
+                ret->relay_capable = true;
+                ret->relay_port = relay_port(n->relay);
+                ret->relay_load = relay_load(n->relay);
+        }
         return true;
 }
 

@@ -54,6 +54,8 @@ void routes_stop(struct routes *r, void (*fn)(void *arg), void *arg);
 
 /* Do callers get through, as far as we know? Without routes: yes. */
 bool routes_serves(const struct routes *r);
+/* No route, and the tunnel's provider lets us wait. */
+bool routes_tunnel_limited(const struct routes *r);
 /* The route that is published; tier 4 = none. */
 const struct ladder_route *routes_live(const struct routes *r);
 /* nat_type of a REGISTER: "unknown", or once what nat.declare_verified_ipv6 allows. */

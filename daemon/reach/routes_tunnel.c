@@ -20,6 +20,10 @@ bool routes_serves(const struct routes *r) {
         return !r || !is_tunnel(&r->live) || tunnel_serves(r->tunnel);
 }
 
+bool routes_tunnel_limited(const struct routes *r) {
+        return r && r->live.tier == 4 && tunnel_cooldown_ms(r->tunnel) > 0;
+}
+
 static enum tunnel_dead behaviour(const struct routes *r) {
         const struct config *c = r->node->config;
         bool supervised = c->recovery_restart && (c->recovery_supervised == SUPERVISED_YES ||

@@ -361,8 +361,31 @@ static void IICPD_01_92_no_membership_headers(void **state) {
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void unasked(void *arg, const struct fetch_answer *a) {
+        (void) arg;
+        (void) a;
+        fail();
+}
+
+static void DIR_PROBE_01_DIR_PROBE_02_nobody_is_asked_for_what_is_ours_alone(void **state) {
+        static const char *const hosts[] = {"127.0.0.1", "127.8.8.8", "::1", "localhost", "10.0.0.1", "172.16.0.1", "192.168.1.1",
+                                            "100.64.0.1", "169.254.1.1", "fe80::1", "fc00::1", "nas", "box.local", "box.lan",
+                                            "::ffff:192.168.1.1", "0.0.0.0"};
+        struct directory_call *c;
+
+        (void) state;
+        for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
+                assert_null(directory_probe(world->node.directory, hosts[i], 9484, unasked, NULL));
+        assert_int_equal(world_count("GET", "/v1/probe"), 0);
+        c = directory_probe(world->node.directory, "2600:1f18::1", 9484, unasked, NULL);
+        assert_non_null(c);
+        assert_int_equal(world_count("GET", "/v1/probe?host=2600%3A1f18%3A%3A1&port=9484"), 1);
+        directory_probe_cancel(c);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                T(DIR_PROBE_01_DIR_PROBE_02_nobody_is_asked_for_what_is_ours_alone),
                 T(IICPD_01_17_times_of_each_route),
                 T(IICPD_01_08_size_limits),
                 T(IICPD_01_06_base_without_path),

@@ -536,8 +536,35 @@ static void IICPD_04_36_status_tells_state_reason_and_age(void **state) {
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
 
+static void IICPD_04_37_hints_are_words_of_a_closed_set(void **state) {
+        static const char *const words[] = {"route_recovering", "lease_lost", "relay_lost", "tunnel_provider_rate_limited",
+                                            "port_forward", "set_public_endpoint", "router_setting", "router_full", "cgnat",
+                                            "double_nat", "ipv6_firewall", "host_firewall", "container", "no_relay",
+                                            "tunnel_cooldown", "tunnel_not_installed", "directory_blind_ipv6"};
+        struct directory *d = world->node.directory;
+        bool limited = false;
+
+        (void) state;
+        for (unsigned n = 0; n < 4 * (RECOVERY_UNAVAILABLE + 1u); n++) {
+                const char *hint;
+                bool known = false;
+
+                d->recovery.state = (enum recovery_state) (n / 4);
+                world->tunnel_limited = n & 1;
+                snprintf(world->endpoint, sizeof world->endpoint, "%s", n & 2 ? "https://node.example.com" : "");
+                hint = recovery_hint(d);
+                for (size_t i = 0; hint && i < sizeof words / sizeof words[0]; i++)
+                        known |= strcmp(hint, words[i]) == 0;
+                assert_true(!hint || known);
+                limited |= hint && strcmp(hint, "tunnel_provider_rate_limited") == 0;
+        }
+        assert_true(limited);
+        d->recovery.state = RECOVERY_STABLE;
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                T(IICPD_04_37_hints_are_words_of_a_closed_set),
                 T(IICPD_01_94_every_second_good_beat),
                 T(IICPD_01_94_as_often_as_configured),
                 T(IICPD_01_94_every_minute_while_degraded),

@@ -49,6 +49,7 @@ struct world {
         const char *failure_reason;
         unsigned stops, leaves;
         bool left_ok, hold_saves;
+        bool tunnel_limited;
         bool by_hand;           /* the calls of recovery checks, too, wait for world_answer */
         bool skip_writes;       /* jobs of the helper thread are called done without doing them */
         char dir[64];

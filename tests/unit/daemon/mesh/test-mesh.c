@@ -348,6 +348,23 @@ static void DIR_PEER_01_IICPD_04_40_an_exchange_is_signed_and_carries_no_token(v
         assert_string_equal(mesh_find(MESH, IICP_STR("peer-1"))->endpoint, "http://7.7.7.1:9484");
 }
 
+static void IICPD_04_40_a_relay_says_so(void **state) {
+        struct json_object *o, *sender;
+
+        (void) state;
+        world->node.relay = (struct relay *) world; /* asked for by the stubs only */
+        world->relay_port = 9486;
+        start_with_peer();
+        world_run(MESH_FIRST_MS);
+        o = world_body(world_call("POST", "/v1/peers"));
+        sender = vector_get(o, "sender");
+        assert_true(json_object_get_boolean(vector_get(sender, "relay_capable")));
+        assert_int_equal(json_object_get_int(vector_get(sender, "relay_accept_port")), 9486);
+        assert_string_equal(json_object_to_json_string(vector_get(sender, "relay_load")), "0.250000");
+        json_object_put(o);
+        world->node.relay = NULL;
+}
+
 static void IICPD_04_40_rounds_and_rests(void **state) {
         (void) state;
         start_with_peer();
@@ -521,6 +538,7 @@ int main(void) {
                 T(SEC_NONCE_01_signatures_are_remembered_for_300_s_and_bounded),
                 T(IICPD_04_39_a_caller_that_leaves_is_forgotten),
                 T(DIR_PEER_01_IICPD_04_40_an_exchange_is_signed_and_carries_no_token),
+                T(IICPD_04_40_a_relay_says_so),
                 T(IICPD_04_40_rounds_and_rests),
                 T(IICPD_04_40_who_does_not_gossip_is_left_alone_for_10_minutes),
                 T(DIR_BS_01_bootstrap_is_asked_again_while_nobody_lives),
