@@ -309,7 +309,7 @@ def test_IICPD_05_06_IICPD_05_26_import_of_an_sdk_home(home, node_factory, tmp_p
     state = tmp_path / "imported"
     args = ("import", home, "--node-id", "sdk-node-1", "--state-dir", state)
     asked = run(*args, home=home)
-    assert asked.returncode == 1 and key_id in asked.stdout and not (state / "identity.json").exists()
+    assert asked.returncode == 0 and key_id in asked.stdout and not (state / "identity.json").exists()
     done = run(*args, "--yes", home=home)
     assert done.returncode == 0, done.stderr
     assert (state / "operator.json").stat().st_mode & 0o777 == 0o600
@@ -359,9 +359,9 @@ def test_IICPD_05_52_nothing_is_forked(node):
     allowed = TREE / "daemon" / "tunnel" / "child.c"
     starts = forbidden.findall(allowed.read_text())
     assert sorted(starts) == ["execve", "fork"]
-    # what a person runs at a terminal is no daemon
+    pager = TREE / "daemon" / "iicpctl" / "log_level.c"  # a program of the operator, which becomes journalctl
     for path in [*(TREE / "daemon").rglob("*.c"), *(TREE / "lib").rglob("*.c")]:
-        assert path == allowed or path.parent.name == "iicpctl" or not forbidden.search(path.read_text()), path
+        assert path in (allowed, pager) or not forbidden.search(path.read_text()), path
 
 
 def test_SEC_PRIV_01_the_manual_says_who_reads_tasks():
