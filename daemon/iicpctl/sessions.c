@@ -261,7 +261,7 @@ int cmd_sessions(const struct options *o, int argc, char **argv) {
                 {"sort", required_argument, NULL, 's'}, {"limit", required_argument, NULL, 'l'},
                 {"after", required_argument, NULL, 'a'}, {"by-source", no_argument, NULL, 'b'},
                 {"for", required_argument, NULL, 'f'}, {0}};
-        const char *hold = NULL, *words[3];
+        const char *hold = NULL, *words[3] = {NULL};
         char *all[16] = {(char *) "sessions"};
         struct wish w = {0};
         bool kicks;

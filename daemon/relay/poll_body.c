@@ -10,8 +10,7 @@ const char *poll_fault_text(enum poll_fault f) {
                 [POLL_NO_JSON] = "the body is not valid JSON",
                 [POLL_NO_OBJECT] = "the body must be a JSON object",
                 [POLL_NO_WORKER_ID] = "worker_id is required",
-                [POLL_BAD_WORKER_ID] = "worker_id must be 1 to 128 characters of A-Z a-z 0-9 . _ : -, the first one a "
-                                       "letter or digit",
+                [POLL_BAD_WORKER_ID] = "worker_id must be 1 to 128 characters of A-Za-z0-9._:-, the first a letter or digit",
                 [POLL_BAD_MEMBER] = "intent and bind_ticket must be strings of usual length",
                 [POLL_NO_RESULT] = "call_id and result are required",
                 [POLL_BAD_EVENT] = "event must have session_id, call_id, status, is_final and lifecycle that agree",
