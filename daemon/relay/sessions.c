@@ -131,12 +131,13 @@ void relay_sweep(struct relay *r) {
         struct relay_session *s, *next;
 
         r->swept_ms = relay_now(r);
-        HASH_ITER(hh, r->sessions, s, next)
+        for (s = r->sessions; s; s = next) {
+                next = s->hh.next;
                 look(s);
+        }
         /* the table keeps the order of binding: the oldest dead ones go */
-        HASH_ITER(hh, r->sessions, s, next) {
-                if (r->dead <= RELAY_DEAD_MAX)
-                        break;
+        for (s = r->sessions; s && r->dead > RELAY_DEAD_MAX; s = next) {
+                next = s->hh.next;
                 if (!s->counted)
                         relay_session_end(s, RELAY_END_DEAD);
         }
@@ -198,10 +199,9 @@ int relay_kick(struct relay *r, struct iicp_str worker_id, uint64_t hold_ms) {
 }
 
 void relay_each_held_out(struct relay *r, void (*fn)(void *arg, const char *worker_id, uint64_t left_ms), void *arg) {
-        struct relay_held_out *k, *next;
         uint64_t now = relay_now(r);
 
-        HASH_ITER(hh, r->kicked, k, next)
+        for (const struct relay_held_out *k = r->kicked; k; k = k->hh.next)
                 if (k->until_ms > now)
                         fn(arg, k->worker_id, k->until_ms - now);
 }
@@ -223,9 +223,7 @@ void relay_session_view(const struct relay_session *s, struct relay_session_view
 }
 
 void relay_each(struct relay *r, bool (*fn)(void *arg, const struct relay_session *s), void *arg) {
-        struct relay_session *s, *next;
-
-        HASH_ITER(hh, r->sessions, s, next)
+        for (const struct relay_session *s = r->sessions; s; s = s->hh.next)
                 if (!fn(arg, s))
                         return;
 }
@@ -238,10 +236,9 @@ void relay_counts(const struct relay *r, struct relay_counts *ret) {
 }
 
 unsigned relay_sessions_of(const struct relay *r, const char *transport) {
-        const struct relay_session *s, *next;
         unsigned n = 0;
 
-        HASH_ITER(hh, r->sessions, s, next)
+        for (const struct relay_session *s = r->sessions; s; s = s->hh.next)
                 n += s->counted && strcmp(s->transport->name, transport) == 0;
         return n;
 }

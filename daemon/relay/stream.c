@@ -14,9 +14,11 @@ struct waiting {
         char text[];                   /* wiped */
 };
 
+STAILQ_HEAD(waiting_list, waiting);
+
 struct relay_stream {
         struct iicp_lifecycle_receiver receiver;
-        STAILQ_HEAD(, waiting) queue;
+        struct waiting_list queue;
         unsigned queued;
         bool delivering;               /* the reader is being called */
         char session_id[IICP_UUID_TEXT];

@@ -59,15 +59,20 @@ static int remember(struct relay_tickets *t, const struct record *r) {
         return 0;
 }
 
+static void forget(struct relay_tickets *t, struct used *u) {
+        HASH_DEL(t->used, u);
+        free(u);
+}
+
 void relay_tickets_expire(struct relay_tickets *t) {
         int64_t now = now_s(t);
         struct used *u, *next;
 
-        HASH_ITER(hh, t->used, u, next)
-                if (u->r.expires_at <= now) {
-                        HASH_DEL(t->used, u);
-                        free(u);
-                }
+        for (u = t->used; u; u = next) {
+                next = u->hh.next;
+                if (u->r.expires_at <= now)
+                        forget(t, u);
+        }
 }
 
 unsigned relay_tickets_live(const struct relay_tickets *t) {
@@ -124,10 +129,8 @@ static void save_done(void *arg) {
 }
 
 static void put_all(const struct relay_tickets *t, struct iicp_buf *out) {
-        const struct used *u, *next;
-
         iicp_buf_puts(out, MAGIC);
-        HASH_ITER(hh, t->used, u, next)
+        for (const struct used *u = t->used; u; u = u->hh.next)
                 iicp_buf_add(out, &u->r, sizeof u->r);
 }
 
@@ -222,14 +225,10 @@ int relay_tickets_new(struct node *node, struct relay_tickets **ret) {
 }
 
 struct relay_tickets *relay_tickets_free(struct relay_tickets *t) {
-        struct used *u, *next;
-
         if (!t)
                 return NULL;
-        HASH_ITER(hh, t->used, u, next) {
-                HASH_DEL(t->used, u);
-                free(u);
-        }
+        while (t->used)
+                forget(t, t->used);
         iicp_buf_free(&t->pending);
         free(t);
         return NULL;
