@@ -49,6 +49,11 @@ unsigned post_drain(struct call *call, struct iicp_buf *out);
 unsigned post_undrain(struct call *call, struct iicp_buf *out);
 unsigned post_reload(struct call *call, struct iicp_buf *out);
 unsigned post_rotate_key(struct call *call, struct iicp_buf *out);
+/* page.c, page_assets.c */
+unsigned get_page(struct call *call, struct iicp_buf *out);
+unsigned get_page_css(struct call *call, struct iicp_buf *out);
+unsigned get_page_icon(struct call *call, struct iicp_buf *out);
+unsigned get_page_js(struct call *call, struct iicp_buf *out);
 /* stream.c */
 unsigned get_events(struct call *call, struct iicp_buf *out);
 /* resources.c */

@@ -11,6 +11,10 @@
 #define JSON "application/json"
 
 static const struct resource resources[] = {
+        {"/", "GET", LEVEL_READ, false, "text/html; charset=utf-8", get_page, NULL},
+        {"/page.css", "GET", LEVEL_READ, false, "text/css; charset=utf-8", get_page_css, NULL},
+        {"/icon.svg", "GET", LEVEL_READ, false, "image/svg+xml", get_page_icon, NULL},
+        {"/page.js", "GET", LEVEL_READ, false, "text/javascript; charset=utf-8", get_page_js, NULL},
         {"/v1", "GET", LEVEL_READ, true, JSON, get_index, "index"},
         {"/v1/status", "GET", LEVEL_READ, true, JSON, get_status, "status"},
         {"/v1/findings", "GET", LEVEL_READ, true, JSON, get_findings, "findings"},

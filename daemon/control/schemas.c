@@ -41,6 +41,7 @@ const struct schema schemas[] = {
         {"lagged", "after:i oldest:i"},
         {"log", "level:s configured:s *until:s? *by:s?"},
         {"models", "models:[model:s backend:s *context:i? *there:b] *directory:s *registered:[s]"},
+        {"page", "url:s"},
         {"peers", "mesh:{} peers:[a]"},
         {"quote", "*quote:{}"},
         {"redetect", "started:b"},

@@ -98,7 +98,8 @@ int cmd_netcheck(const struct options *o, int argc, char **argv);
 /* sessions.c: workers of this relay. */
 int cmd_sessions(const struct options *o, int argc, char **argv);
 
-/* events.c, schema.c */
+/* page.c: until Ctrl-C. events.c, schema.c. */
+int cmd_page(const struct options *o, int argc, char **argv);
 int cmd_events(const struct options *o, int argc, char **argv);
 int cmd_schema(const struct options *o, int argc, char **argv);
 

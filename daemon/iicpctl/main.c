@@ -218,6 +218,7 @@ const struct command commands[] = {
         {"doctor", "[--online]", "check everything that went wrong for somebody once; needs no daemon", cmd_doctor},
         {"explain", "WORD", "a config key, an event, an error code, a word of netcheck; needs no daemon", cmd_explain},
         {"events", "[-f] [--since AGE] [--type TYPE] [--tasks]", "what has changed; -f follows", cmd_events},
+        {"page", "", "the status page for a browser on this machine, until Ctrl-C", cmd_page},
         {"schema", "[NAME]", "JSON Schema of a document; needs no daemon", cmd_schema},
         {"metrics", "", "Prometheus text", cmd_metrics},
         {"log", "[LEVEL [--for 10m] | -f]", "level of the log, another one for a while; or follow it", cmd_log},
