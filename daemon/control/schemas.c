@@ -33,6 +33,7 @@ const struct schema schemas[] = {
         {"error", "error:{" ERROR "}"},
         {"event", "id:i at:s type:s event:s *level:s *message:s *subject:s *reason:s *code:s *backend:s *model:s "
                   "*task_id:s *door:s *status:i *took_ms:i"},
+        {"doctor", "online:b checks:[check:s verdict:s text:s do:s?]"},
         {"findings", "findings:[" FINDING "]"},
         {"kick", "*worker_id:s *kicked:b"},
         {"health", "state:s liveness:s readiness:s reasons:[s] sentence:s"},

@@ -58,6 +58,8 @@ int cmd_check(const struct options *o, int argc, char **argv);
 
 /* explain.c: works on what is built in. EXIT_REFUSED for an unknown word. */
 int cmd_explain(const struct options *o, int argc, char **argv);
+/* bugreport.c */
+int cmd_bugreport(const struct options *o, int argc, char **argv);
 /* doctor.c: EXIT_DEGRADED with warnings, EXIT_NOT_READY with failures. */
 int cmd_doctor(const struct options *o, int argc, char **argv);
 /* config.c, tasks.c */

@@ -216,6 +216,7 @@ const struct command commands[] = {
         {"wait", "STATE [-t SECONDS]", "return when it is ready, registered, drained, stopped", cmd_wait},
         {"config", "[KEY|--changed|--diff|...]", "effective settings and where each comes from", cmd_config},
         {"doctor", "[--online]", "check everything that went wrong for somebody once; needs no daemon", cmd_doctor},
+        {"bugreport", "[-o FILE]", "one text to read and send: no names, addresses, secrets", cmd_bugreport},
         {"explain", "WORD", "a config key, an event, an error code, a word of netcheck; needs no daemon", cmd_explain},
         {"events", "[-f] [--since AGE] [--type TYPE] [--tasks]", "what has changed; -f follows", cmd_events},
         {"page", "", "the status page for a browser on this machine, until Ctrl-C", cmd_page},
