@@ -194,7 +194,7 @@ class Node(Process):
         self.config = dict(config)
         self.state_dir, self.runtime_dir = folder / "state", folder / "run"
         self.control_socket = self.runtime_dir / "control.sock"
-        self.host = self.config["listen.address"]
+        self.host = self.config["listen.address"] or "127.0.0.1"  # none: on all addresses
         self.port = int(self.config["listen.port"])
         self.url = f"http://[{self.host}]:{self.port}" if ":" in self.host else \
             f"http://{self.host}:{self.port}"
