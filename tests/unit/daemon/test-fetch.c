@@ -467,10 +467,30 @@ static void the_engine_is_chosen_by_the_url(void **state) {
         assert_true(iicp_str_is(t.authority, "10.0.0.1") && iicp_str_is(t.path, "/a?b"));
 }
 
+static void not_called(void *arg, const struct fetch_answer *a) {
+        (void) arg;
+        (void) a;
+        fail();
+}
+
+/* Addresses that strangers name. [05 sections 13.2, 13.3] */
+static void IICPD_05_34_a_strangers_address_must_be_public(void **state) {
+        static const char *const urls[] = {"http://127.0.0.1:9/", "http://localhost:9/", "http://10.0.0.1/", "https://192.168.1.1/",
+                                           "http://[::1]/", "http://[fe80::1]/", "http://nas/", "http://169.254.169.254/"};
+
+        (void) state;
+        for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+                struct fetch_request r = {.method = "GET", .url = urls[i], .timeout_ms = 1000, .max_answer = 10, .public_only = true};
+
+                assert_null(fetch_start(w.pool, &r, not_called, NULL));
+        }
+}
+
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         const struct CMUnitTest tests[] = {
                 T(a_connection_is_kept),
+                T(IICPD_05_34_a_strangers_address_must_be_public),
                 T(other_framings_are_read),
                 T(connections_of_errors_are_not_used_again),
                 T(redirects_are_not_followed),
