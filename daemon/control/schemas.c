@@ -14,6 +14,10 @@
         "state:s registered:b why:s url:s node_id:s models:[s] registrations:i heartbeats_ok:i heartbeats_failed:i " \
         "*last_good_s:i? *next_heartbeat_ms:i? *batch:{} *key:{}? *operator:{} *source_differs:b *policy_sticks:b " \
         "*left_out:[s] *recovery:{}"
+#define SESSION \
+        "worker_id:s transport:s alive:b ticket:b lifecycle:b source:s age_s:i silent_s:i in_flight:i pulls:i calls:i " \
+        "failed:i bytes_to:i bytes_from:i mean_ms:i intent:s models:[s]"
+#define SOURCE "source:s sessions:i in_flight:i calls:i failed:i bytes:i"
 #define ENCRYPTION \
         "enabled:b *key_id:s? *age_days:i *not_after:s? *rotates_at:s? *pending:s? *overdue:b"
 #define PROBLEM "where:s line:i column:i severity:s text:s *excerpt:s?"
@@ -35,7 +39,7 @@ const struct schema schemas[] = {
                   "*task_id:s *door:s *status:i *took_ms:i"},
         {"doctor", "online:b checks:[check:s verdict:s text:s do:s?]"},
         {"findings", "findings:[" FINDING "]"},
-        {"kick", "*worker_id:s *kicked:b"},
+        {"kick", "worker_id:s kept_out_s:i"},
         {"health", "state:s liveness:s readiness:s reasons:[s] sentence:s"},
         {"identity-reset", "node_id:s"},
         {"index", "resources:[path:s method:s level:s *schema:s]"},
@@ -53,7 +57,8 @@ const struct schema schemas[] = {
         {"routes", "reachability:{" REACHABILITY "}"},
         {"schemas", "names:[s]"},
         {"selftest", "ok:b *model:s *tokens:i *took_ms:i *counted:b *paid:b *error:{" ERROR "}"},
-        {"sessions", "*sessions:[a]"},
+        {"sessions", "alive:i max:i native:i long_poll:i max_in_flight:i bound_last_minute:i refused:{} "
+                     "held_out:[worker_id:s left_s:i] *sessions:[" SESSION "] *next:s? *n_sources:i *sources:[" SOURCE "]"},
         {"status", "version:s state:s sentence:s *why:s? *do:s? *until:s? findings:[" FINDING "] "
                    "node:{name:s node_id:s region:s pid:i uptime_s:i} health:{liveness:s readiness:s reasons:[s]} "
                    "route:{endpoint:s? transport_endpoint:s? *tier:i *kind:s *mapping:s reason:s? port:i loopback_only:b "

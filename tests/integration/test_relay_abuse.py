@@ -13,6 +13,7 @@ import pytest
 
 from conftest import free_port, wait_until
 from longpoll import Later, bearer, bind, bound, pull, raw_task, result, task_for, worker
+from schema import check
 from test_relay_http import error, in_flight, operator, parked, relay  # noqa: F401
 
 
@@ -237,6 +238,8 @@ def test_OX_sessions_list_one_and_kick(operator, iicpctl):  # noqa: F811
         assert node.control(f"/v1/sessions?{bad}").status == 422, bad
     assert node.control("/v1/sessions?sort=failed&limit=1").json()["sessions"][0]["worker_id"] == "worker-2"
     sources = node.control("/v1/sessions?by=source").json()
+    for said in (doc, page, sources, node.control("/v1/sessions/worker-2").json()):
+        check(said)
     assert sources["n_sources"] == 1 and sources["sources"][0]["sessions"] == 5
 
     shown = iicpctl(node, "sessions", "--sort", "failed")
