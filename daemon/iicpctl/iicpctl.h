@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdint.h>
 
 enum exit_code {
@@ -100,6 +101,11 @@ int cmd_netcheck(const struct options *o, int argc, char **argv);
 /* sessions.c: workers of this relay. */
 int cmd_sessions(const struct options *o, int argc, char **argv);
 
+/* help.c: from the table of commands. cmd_complete is what the completions of shells ask. */
+void help_short(FILE *f);
+bool help_command(const char *name);
+int cmd_help(const struct options *o, int argc, char **argv);
+int cmd_complete(const struct options *o, int argc, char **argv);
 /* page.c: until Ctrl-C. events.c, schema.c. */
 int cmd_page(const struct options *o, int argc, char **argv);
 int cmd_events(const struct options *o, int argc, char **argv);

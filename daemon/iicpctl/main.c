@@ -232,21 +232,10 @@ const struct command commands[] = {
         {"rotate-key", "", "replace the encryption key now; the old one opens tasks for 24 h more", cmd_rotate_key},
         {"deregister", "[--yes-id ID]", "leave the directory (reputation is lost)", cmd_deregister},
         {"identity", "reset [--yes-id ID]", "a new id and key (reputation is lost)", cmd_identity},
+        {"help", "[COMMAND]", "what each command does", cmd_help},
         {"version", "", "versions of this program and of the daemon", cmd_version},
 };
 const size_t n_commands = ARRAY_SIZE(commands);
-
-static void help(FILE *f) {
-        fprintf(f, "iicpctl [-s SOCKET] [--json] [--color=WHEN] [-t SECONDS] COMMAND\n\n");
-        for (size_t i = 0; i < n_commands; i++)
-                fprintf(f, "  %-11s %-28s %s\n", commands[i].name, commands[i].args, commands[i].help);
-        fprintf(f, "\nExit: 0 done, ready; 1 refused or failed; 2 usage; 3 not running; 4 no permission;\n"
-                   "5 no answer; 10 degraded; 11 not ready, starting, draining; 12 wait ran out\n"
-                   "check: 0 live (with --ready: ready); 1 not; 2 unknown\n\n"
-                   "  iicpctl status --json | jq -r .state\n"
-                   "  iicpctl drain --wait && systemctl stop iicpd\n"
-                   "  iicpctl config limits.max_concurrent\n");
-}
 
 static int unknown_command(const struct options *o, const char *name) {
         const char *near = NULL;
@@ -341,9 +330,9 @@ int main(int argc, char **argv) {
                 case 'c': when = optarg; break;
                 case 'v': o.verbose = true; break;
                 case 't': seconds = optarg; break;
-                case 'h': help(stdout); return EXIT_DONE;
+                case 'h': help_short(stdout); return EXIT_DONE;
                 case 'V': printf("iicpctl %s\n", PACKAGE_VERSION); return EXIT_DONE;
-                default: help(stderr); return EXIT_USAGE;
+                default: help_short(stderr); return EXIT_USAGE;
                 }
         /* --json may also stand behind the command. */
         for (int i = optind; i < argc; i++)
@@ -360,10 +349,14 @@ int main(int argc, char **argv) {
         o.colour = wants_colour(when);
         o.width = terminal_width();
         if (optind >= argc) {
-                help(stderr);
+                help_short(stderr);
                 return EXIT_USAGE;
         }
         r = -1;
+        if (strcmp(argv[optind], "complete") == 0) /* for the shells' completions: no command of people */
+                return cmd_complete(&o, argc - optind - 1, argv + optind + 1);
+        if (argc == optind + 2 && strcmp(argv[optind + 1], "--help") == 0 && help_command(argv[optind]))
+                return EXIT_DONE;
         for (size_t i = 0; i < n_commands; i++)
                 if (strcmp(commands[i].name, argv[optind]) == 0)
                         r = commands[i].fn(&o, argc - optind - 1, argv + optind + 1);
