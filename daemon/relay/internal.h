@@ -68,7 +68,7 @@ struct relay {
         struct timer sweep;
         uint64_t swept_ms;
         unsigned alive, dead;          /* of sessions, at the last look */
-        bool stopping, unreached;
+        bool stopping;
         void (*idle)(void *arg);       /* of relay_drain, until it was called */
         void *idle_arg;
         struct relay_counts counts;

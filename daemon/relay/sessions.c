@@ -4,6 +4,7 @@
 #include "log.h"
 #include "peer.h"
 #include "port.h"
+#include "reach/routes.h"
 #include "tickets.h"
 #include "util.h"
 
@@ -261,12 +262,8 @@ uint16_t relay_port(const struct relay *r) {
         return relay_port_number(r->port);
 }
 
-void relay_port_reached(struct relay *r, bool reached) {
-        r->unreached = !reached;
-}
-
 bool relay_declared(const struct relay *r) {
-        return r && relay_port(r) != 0 && !r->unreached;
+        return r && relay_port(r) != 0 && routes_relay_open(r->node->routes);
 }
 
 /* ---- life ---- */

@@ -46,10 +46,8 @@ unsigned relay_in_flight(const struct relay *r);
 /* The port that workers dial; 0: none is open (no certificate, and no plaintext wanted). */
 uint16_t relay_port(const struct relay *r);
 
-/* Whoever keeps the route tells whether that port is reached from outside, too (a mapping of the task port
- * alone does not do); true until told otherwise. [04 section 4] */
-void relay_port_reached(struct relay *r, bool reached);
-/* Is this node to be called a relay in registrations and gossip? r may be NULL. */
+/* Is this node to be called a relay in registrations and gossip? Not while the port is closed, or is not
+ * reached through the router that maps the task port. r may be NULL. [04 section 4] */
 bool relay_declared(const struct relay *r);
 
 /* First 8 hex digits of HMAC-SHA256 under a key of this process: all that a log may say of a source. */
