@@ -9,10 +9,16 @@ systemd/iicpd.service: systemd/iicpd.service.in Makefile
 systemd/iicpd@.service: systemd/iicpd@.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) systemd && $(UNIT_NAMES) $(top_srcdir)/systemd/iicpd@.service.in >$@.tmp && mv $@.tmp $@
 UNIT_NAMES = sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@bindir[@]|$(bindir)|g'
-CLEANFILES += $(UNITS_IN)
+systemd/iicpd.catalog: daemon/iicpctl/explain_words.c systemd/make-catalog Makefile
+	$(AM_V_GEN)$(MKDIR_P) systemd && \
+	$(top_srcdir)/systemd/make-catalog $(top_srcdir)/daemon/iicpctl/explain_words.c >$@.tmp && mv $@.tmp $@
+CLEANFILES += $(UNITS_IN) systemd/iicpd.catalog
+EXTRA_DIST += systemd/make-catalog
 
 if HAVE_SYSTEMD
 nodist_systemdsystemunit_DATA = $(UNITS_IN)
+catalogdir = $(prefix)/lib/systemd/catalog
+nodist_catalog_DATA = systemd/iicpd.catalog
 dist_systemdsystemunit_DATA = $(UNITS_AS_THEY_ARE)
 
 install-data-hook: install-systemd
