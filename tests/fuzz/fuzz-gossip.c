@@ -29,7 +29,11 @@ static void request(struct iicp_str text) {
         const char *cut = memchr(text.p, '\n', text.n);
         struct iicp_str signature = {text.p, cut ? (size_t) (cut - text.p) : 0};
         struct iicp_str body = {cut ? cut + 1 : text.p, cut ? text.n - signature.n - 1 : text.n};
-        static const uint8_t key[IICP_SIGN_KEY] = {1};
+        /* a proper point: one of small order would take more than one signature */
+        static const uint8_t key[IICP_SIGN_KEY] = {
+                0x2f, 0x7d, 0xd8, 0x59, 0x11, 0x4c, 0x36, 0x1c, 0x76, 0x84, 0xea, 0x4d, 0x96, 0x67, 0xff, 0xe5,
+                0xb7, 0x41, 0xee, 0x8f, 0xac, 0x92, 0x82, 0x00, 0x64, 0x94, 0xc5, 0x7d, 0x7a, 0xa2, 0x5e, 0x2d,
+        };
         struct iicp_gossip_request r;
         struct iicp_gossip_peer self;
         unsigned n = 0;
