@@ -4,6 +4,7 @@
 
 /* How a node ends or pauses: signals, draining, stopping. Private to node*.c. */
 
+#include "daily.h"
 #include "node.h"
 
 #define STOP_FLUSH_MS 1000u /* for answers that are on their way to callers when all tasks are done */
@@ -17,6 +18,7 @@ struct node_life {
         struct timer flush;   /* stop: answers are out */
         struct timer look;    /* ready? */
         struct timer minute;  /* housekeeping */
+        struct daily daily;
         bool ready_said;
         bool routes_closed;   /* stop: routers have closed what was open for us, or had their time */
         bool directory_told;  /* stop: the last beat is sent or given up */

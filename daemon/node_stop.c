@@ -247,8 +247,13 @@ static void look_for_ready(void *arg) {
 
 static void each_minute(void *arg) {
         struct node_life *life = arg;
+        struct daily_figures now;
+        char line[200];
 
         log_tick();
+        daily_figures_of(life->node, &now);
+        if (daily_minute(&life->daily, &now, line, sizeof line))
+                log_notice("daily", "%s", line);
         timer_set_ms(&life->minute, MINUTE_MS);
 }
 

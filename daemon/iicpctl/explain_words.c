@@ -35,6 +35,7 @@ const struct explain_word explain_events[] = {
         {"control_action", "somebody changed something by the control socket", NONE},
         {"control_group", "the control socket cannot be given to the group", "check control.group"},
         {"credential_in_clear", "a token came without TLS over a public network, where it can be read", "set listen.tls_cert, and replace that token"},
+        {"daily", "what the node has done in 24 hours", NONE},
         {"delegation_expiring", "the operator's word for this node ends soon", "iicpctl operator delegate"},
         {"delegation_left_out", "the operator's delegation is not shown to the directory", "iicpctl operator delegate"},
         {"deregister_fail", "the directory did not let this node go", "iicpctl deregister again"},
