@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from conftest import UnixConnection, ask, wait_until
+from conftest import TREE, UnixConnection, ask, wait_until
 
 JSON = {"Content-Type": "application/json"}
 
@@ -275,3 +275,26 @@ def test_iicpctl_events(demo, iicpctl):
     assert documents and {d["type"] for d in documents} == {"node"}
     for wrong in (("--type", "weather"), ("--since", "never"), ("--nonsense",), ("word",)):
         assert iicpctl(demo, "events", *wrong).returncode == 2, wrong
+
+
+# ---- the manual ----
+
+
+def test_OX_25_examples_of_the_manual_work(demo, need):
+    need("curl")
+    text = (TREE / "docs/iicpd-control.7").read_text()
+    lines = re.findall(r"^curl .*$", text, re.M)
+    assert len(lines) >= 8
+    for line in lines:
+        command = line.replace("\\e", "\\").replace("/run/iicpd/control.sock", str(demo.control_socket))
+        result = subprocess.run(["sh", "-c", command + " -f"], capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == 0, (line, result.stderr)
+        assert result.stdout.startswith("{" if "events" not in line else "id: "), line
+
+
+def test_every_resource_is_in_the_manual(demo):
+    text = (TREE / "docs/iicpd-control.7").read_text()
+    for row in demo.control("/v1").json()["resources"]:
+        path = row["path"]
+        shown = [path.replace("*", word) for word in ("ID", "NAME", "KEY")]
+        assert any(re.search(rf"(Pa|,) {re.escape(p)}( ,|$)", text, re.M) for p in shown), path
