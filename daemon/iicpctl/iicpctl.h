@@ -106,6 +106,8 @@ void help_short(FILE *f);
 bool help_command(const char *name);
 int cmd_help(const struct options *o, int argc, char **argv);
 int cmd_complete(const struct options *o, int argc, char **argv);
+/* top.c: until q, or one picture. */
+int cmd_top(const struct options *o, int argc, char **argv);
 /* page.c: until Ctrl-C. events.c, schema.c. */
 int cmd_page(const struct options *o, int argc, char **argv);
 int cmd_events(const struct options *o, int argc, char **argv);

@@ -199,6 +199,7 @@ static int cmd_version(const struct options *o, int argc, char **argv) {
 
 const struct command commands[] = {
         {"status", "", "what the node is doing, and why it is not", cmd_status},
+        {"top", "[--once]", "all of it on one screen, once a second; t r s b choose the list, q ends", cmd_top},
         {"tasks", "[--failed] [ID]", "tasks that run, wait, have ended; steps of one", cmd_tasks},
         {"backends", "[NAME]", "inference servers and their state", cmd_backends},
         {"models", "", "models and who serves them", cmd_models},
