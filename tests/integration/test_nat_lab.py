@@ -129,7 +129,7 @@ def test_IICPD_04_46_L19_IICPD_04_32_nothing_works(home, iicpctl):
     h.no_ipv6()
     node = h.node()
     found = h.await_route(node, 4)
-    assert found["guidance"] == ["port_forward"] and found["exposure_mode"] == "outbound_only"
+    assert found["guidance"] == ["port_forward", "no_relay"] and found["exposure_mode"] == "outbound_only"
     assert h.registered() is None
     result = run(program("iicpctl"), "-s", node.control_socket, "netcheck", check=False)
     assert result.returncode == 11 and "port_forward" in result.stdout and "UPnP: no answer" in result.stdout, result
