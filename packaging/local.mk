@@ -1,6 +1,6 @@
 # What packages need beside `make install`.
 EXTRA_DIST += packaging/90-iicpd.preset packaging/build-deb packaging/build-rpm packaging/build-image \
-	packaging/apparmor packaging/container packaging/kubernetes packaging/rpm \
+	packaging/apparmor packaging/container packaging/grafana packaging/kubernetes packaging/prometheus packaging/rpm \
 	packaging/debian/changelog packaging/debian/control packaging/debian/copyright packaging/debian/rules \
 	packaging/debian/source/format packaging/debian/libiicp0.symbols \
 	packaging/debian/iicpd.install packaging/debian/iicpd.postinst packaging/debian/iicpd.postrm packaging/debian/iicpd.prerm \
