@@ -122,7 +122,8 @@ def test_OX_55_one_time_address_becomes_a_cookie(node_factory, page):
     assert node.status()["draining"] is None
 
 
-def test_OX_55_the_daemon_opens_no_port_for_the_page(node_factory, page):
+def test_OX_55_the_daemon_opens_no_port_for_the_page(node_factory, page, need):
+    need("ss")
     node = node_factory()
 
     def listening():
