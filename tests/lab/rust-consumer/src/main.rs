@@ -8,6 +8,7 @@
 //!     rust-consumer stream HOST PORT INTENT PAYLOAD TASK-ID SESSION-ID CALL-ID
 //!     rust-consumer node PORT   serves both forms until it is ended
 //!     rust-consumer worker DIRECTORY-URL RELAY-HOST:PORT NODE-ID PORT   the same, reached through a relay
+//!     rust-consumer relay NODE-ID HOST HTTP-PORT RELAY-PORT   a relay operator
 
 use futures_util::StreamExt;
 use iicp_client::iicp_tcp::IicpTcpClient;
@@ -128,6 +129,19 @@ async fn worker(args: &[String]) -> Outcome {
     Ok(())
 }
 
+async fn relay(args: &[String]) -> Outcome {
+    let address = format!("{}:{}", args[1], args[2]);
+    let node = IicpNode::new(NodeConfig {
+        directory_url: "http://127.0.0.1:1/api".into(),
+        relay_capable: true,
+        relay_accept_port: args[3].parse()?,
+        model: Some("echo".into()),
+        ..NodeConfig::new(args[0].as_str(), format!("http://{address}"), "urn:iicp:intent:llm:chat:v1")
+    });
+    node.serve(|_| async move { Ok(json!({"choices": []})) }, &address, None).await?;
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> Outcome {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -139,6 +153,7 @@ async fn main() -> Outcome {
         "stream" => stream(&args[1..]).await,
         "node" => node(&args[1..]).await,
         "worker" => worker(&args[1..]).await,
+        "relay" => relay(&args[1..]).await,
         other => Err(format!("no verb {other}").into()),
     }
 }
