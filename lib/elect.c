@@ -23,6 +23,7 @@ const char *iicp_relay_verdict_text(enum iicp_relay_verdict v) {
                 [IICP_RELAY_UNAVAILABLE] = "not available",
                 [IICP_RELAY_BAD_LOAD] = "its load is no number",
                 [IICP_RELAY_BAD_PORT] = "its port is no port",
+                [IICP_RELAY_UNCONFIRMED] = "the directory does not know it under that id and host",
                 [IICP_RELAY_REPUTATION] = "reputation below 0.1 or unknown",
         };
 

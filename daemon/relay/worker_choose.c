@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker_internal.h"
 
+#include "mesh/mesh.h"
+#include "mesh/peers.h"
 #include "policy.h"
 #include "util.h"
 
@@ -60,6 +62,90 @@ const struct iicp_relay *worker_best(const struct relay_worker *w) {
         return NULL;
 }
 
+/* ---- of gossip, where the directory gives none ---- */
+
+static void take_peer(struct relay_worker *w, const struct peer *p) {
+        struct iicp_elector e = {state_identity(w->node->state)->node_id, IICP_RELAY_FROM_GOSSIP, w->node->config->allow_private};
+        _cleanup_(iicp_buf_free) struct iicp_buf text = {0};
+        struct iicp_relay *r = &w->candidates[w->n_candidates];
+        struct iicp_json object;
+
+        iicp_buf_puts(&text, "{\"relay_capable\":true,\"node_id\":");
+        iicp_buf_json_str(&text, iicp_str(p->node_id));
+        iicp_buf_puts(&text, ",\"endpoint\":");
+        iicp_buf_json_str(&text, iicp_str(p->endpoint));
+        iicp_buf_printf(&text, ",\"relay_accept_port\":%u,\"relay_load\":%.6f}", p->relay_port, p->relay_load);
+        if (!text.error && iicp_json_scan(iicp_buf_str(&text), NULL, NULL, &object) == 0 &&
+            iicp_relay_read(&e, &object, r) == 0 && r->verdict != IICP_RELAY_SELF && r->verdict != IICP_RELAY_NO_ID)
+                w->n_candidates++;
+}
+
+/* The directory must know the id under the same host, and its rating is the one that counts. */
+static void confirm(struct iicp_relay *r, const struct fetch_answer *a) {
+        struct iicp_json doc, node, v;
+        struct iicp_url url;
+        char endpoint[256];
+
+        if (a->error != FETCH_OK || (a->status != 200 && a->status != 404))
+                return; /* it cannot be asked: unrated */
+        r->verdict = IICP_RELAY_UNCONFIRMED;
+        if (a->status != 200 || iicp_json_scan(a->body, NULL, NULL, &doc) < 0)
+                return;
+        node = iicp_json_get(&doc, "node");
+        if (node.type != IICP_JSON_OBJECT)
+                node = doc;
+        v = iicp_json_get(&node, "endpoint");
+        if (iicp_json_copy(&v, endpoint, sizeof endpoint) < 0 || iicp_url_parse(iicp_str(endpoint), &url) < 0 ||
+            strcmp(url.host, r->url.host) != 0)
+                return;
+        v = iicp_json_get(&node, "reputation_score");
+        if (iicp_json_double(&v, &r->reputation) < 0)
+                r->reputation = -1;
+        v = iicp_json_get(&node, "probation");
+        r->probation = v.type == IICP_JSON_TRUE;
+        r->verdict = r->reputation >= IICP_RELAY_REPUTATION_MIN ? IICP_RELAY_ELIGIBLE : IICP_RELAY_REPUTATION;
+}
+
+static void confirm_next(struct relay_worker *w);
+
+static void on_record(void *arg, const struct fetch_answer *a) {
+        struct relay_worker *w = arg;
+
+        w->asking = NULL;
+        confirm(&w->candidates[w->confirming++], a);
+        confirm_next(w);
+}
+
+static void confirm_next(struct relay_worker *w) {
+        for (; w->confirming < w->n_candidates; w->confirming++) {
+                struct iicp_relay *r = &w->candidates[w->confirming];
+
+                if (r->verdict != IICP_RELAY_ELIGIBLE)
+                        continue;
+                w->asking = directory_node(w->node->directory, iicp_str(r->node_id), on_record, w);
+                if (w->asking)
+                        return;
+        }
+        iicp_relay_sort(w->candidates, w->n_candidates);
+        worker_chosen(w);
+}
+
+static void end_of_directory(struct relay_worker *w) {
+        const struct peers *peers = w->node->mesh ? mesh_peers(w->node->mesh) : NULL;
+        const struct peer *p;
+        size_t at = 0, before = w->n_candidates;
+
+        if (!w->candidates || !peers || worker_best(w)) {
+                worker_chosen(w);
+                return;
+        }
+        while (w->n_candidates - before < WORKER_GOSSIP_MAX && w->n_candidates < IICP_RELAY_CANDIDATES_MAX &&
+               (p = peers_next_relay(peers, &at, mesh_now(w->node->mesh))))
+                take_peer(w, p);
+        w->confirming = before;
+        confirm_next(w);
+}
+
 /* ---- asking ---- */
 
 /* Those that only are no relays are not worth showing. */
@@ -98,7 +184,7 @@ static void on_relays(void *arg, const struct fetch_answer *a) {
                         return;
         } else
                 w->asked_in_vain = true; /* whom we knew before may still be there */
-        worker_chosen(w);
+        end_of_directory(w);
 }
 
 static bool ask(struct relay_worker *w) {
@@ -114,7 +200,7 @@ static void nobody_asked(void *arg) {
         struct relay_worker *w = arg;
 
         if (w->state == WORKER_CHOOSING && !w->asking)
-                worker_chosen(w);
+                end_of_directory(w);
 }
 
 void worker_choose(struct relay_worker *w) {

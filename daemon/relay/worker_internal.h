@@ -21,6 +21,7 @@
 #define WORKER_RIDE_OUT_MS 5000        /* a loss as short is not told to the directory [03 section 19.3] */
 #define WORKER_PING_SOON_MS 15000      /* for an answer, when the network has changed */
 #define WORKER_CLOSE_MS 2000           /* for an orderly end */
+#define WORKER_GOSSIP_MAX 8            /* relays of gossip that the directory is asked about */
 #define WORKER_INTENTS_MAX 16          /* that relays are looked for under */
 #define WORKER_MODELS_MAX 64           /* named in a bind */
 
@@ -117,6 +118,7 @@ struct relay_worker {
         struct iicp_relay *candidates; /* of the last look, in the order of the election */
         size_t n_candidates;
         unsigned at_intent;            /* the look is at this one */
+        size_t confirming;             /* of gossip's candidates, the one that the directory is asked about */
         bool asked_in_vain;            /* the directory did not answer */
         struct worker_excluded excluded[WORKER_EXCLUDED_MAX];
         struct directory_call *asking; /* candidates, or a ticket */

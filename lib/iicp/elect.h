@@ -27,6 +27,7 @@ enum iicp_relay_verdict {
         IICP_RELAY_UNAVAILABLE,
         IICP_RELAY_BAD_LOAD,               /* negative or no number */
         IICP_RELAY_BAD_PORT,
+        IICP_RELAY_UNCONFIRMED,        /* of gossip, and the directory does not know it so */
         IICP_RELAY_REPUTATION,         /* below the floor, or unknown where it must be known */
 };
 /* For people: "reputation below 0.1". */
