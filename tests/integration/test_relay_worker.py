@@ -3,11 +3,13 @@
 tickets, long-poll, and what the directory hears. [03 sections 13, 14, 18, 19]"""
 
 import json
+import socket
 import sys
 import uuid
 
 import pytest
 
+import native
 from conftest import LAB, Server, clean_environment, wait_until
 
 CHAT = "urn:iicp:intent:llm:chat:v1"
@@ -213,3 +215,23 @@ def test_IICPD_03_57_streams_are_answered_as_lifecycle(node_factory, lab, backen
     relay.post("/lab/stream", {"worker_id": who, "session_id": "s-1", "task_id": task_id, "task": body})
     events = [e["stream"] for e in relay.state()["events"] if "stream" in e]
     assert events and events[-1]["12"] is True and events[-1]["4"] == "success", json.dumps(events)
+
+
+@pytest.mark.parametrize("ack", [{1: 1}, {1: 1, 2: "relay-1"}, {1: 1, 2: "relay-1", 3: [], 5: 16777216}], ids=["relay", "task", "ours"])
+def test_IICPD_03_04_IICPD_03_18_INIT_in_one_write_and_both_forms_of_ACK(node_factory, lab, backend, ack):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(LONG_S)
+        node = node_factory(lab=lab, backend=backend, relay__worker=f"127.0.0.1:{server.getsockname()[1]}")
+        while True:
+            conn, _ = server.accept()
+            conn.settimeout(LONG_S)
+            first = conn.recv(65536)  # one write is one piece on loopback
+            if first[:4] == b"IICP":
+                break
+            conn.close()  # TLS comes first
+        with conn:
+            assert first == native.frame(native.INIT, {1: 1, 2: 1, 5: []})
+            conn.sendall(native.frame(native.ACK, ack))
+            bind = conn.recv(65536)
+            assert bind[5] == 0x0b and len(bind) == 12 + int.from_bytes(bind[8:12], "big")
+            assert native.loads(bind[12:])[1] == node_id(node)
