@@ -76,7 +76,7 @@ def test_IICPD_04_46_L13_L15_double_nat_and_a_router_that_grants(home):
     assert h.asked("DeletePortMapping") or not h.asked("AddPortMapping")
 
 
-def test_IICPD_04_46_L14_SDK_NODE_05_the_next_safe_rung_instead_of_an_unproved_route(home):
+def test_SDK_NODE_05_IICPD_04_46_L14_the_next_safe_rung_instead_of_an_unproved_route(home):
     h = home("cgnat")
     h.no_ipv6()
     h.router(ext_ip="7.7.7.20")
