@@ -243,7 +243,7 @@ static int add_route(json_object *body, struct node *n, const char *endpoint) {
 
 /* No directory keeps the port, gossip does. [03 section 19.4] */
 static int add_relay(json_object *body, struct node *n) {
-        if (!relay_declared(n->relay))
+        if (!relay_declared(n->relay) || !routes_relay_open(n->routes))
                 return 0;
         if (add(body, "relay_capable", json_object_new_boolean(true)) < 0)
                 return -ENOMEM;

@@ -272,6 +272,7 @@ void routes_adopt(struct routes *r, const struct ladder_route *route) {
                         timer_set_ms(&r->address, ROUTES_ADDRESS_MS);
         }
         watch_ageing(r);
+        name_ask(r);
         routes_tunnel_adopted(r);
         directory_poke(n->directory);
         if (r->next_reason)

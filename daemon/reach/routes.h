@@ -13,7 +13,8 @@
 
 #define ROUTES_BUDGET_MS 25000        /* of steps 4 to 6 */
 #define ROUTES_APART_MS 30000         /* between detections, but for one that was asked for */
-#define ROUTES_ROUTER_MS 12000        /* a search that takes longer is given up */
+#define ROUTES_ROUTER_MS 12000        /* a question that takes longer is given up */
+#define ROUTES_MAP_MS 15000           /* of a mapping: three protocols in turn, where all are silent */
 #define ROUTES_REPROBE_MS 1800000     /* of a route where nobody came */
 #define ROUTES_ADDRESS_MS 300000      /* between looks at the gateway's address */
 #define ROUTES_LOG_MAX 30             /* lines kept of the last detection */

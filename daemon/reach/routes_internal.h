@@ -148,6 +148,9 @@ void hear_announcement(void *arg, const struct pcp_announcement *a, const char *
 void hear_epoch(struct routes *r, const char *gateway, bool pcp, uint32_t epoch);
 bool epoch_says_reset(const struct kept_lease *k, bool pcp, uint32_t epoch, uint64_t now_ms);
 
+/* routes_name.c: behind a detection */
+void name_ask(struct routes *r);
+
 /* routes_relay.c: the port of a relay operator */
 /* Whether a question about it is on its way: adopt() of routes_run.c is called behind it. */
 bool relay_ask(struct routes *r, void (*then)(struct routes *r));

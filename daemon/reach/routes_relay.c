@@ -61,5 +61,5 @@ bool relay_ask(struct routes *r, void (*then)(struct routes *r)) {
 }
 
 bool routes_relay_open(const struct routes *r) {
-        return !r || r->live.tier == 0 || r->live.tier == 3 || (r->live.tier < 3 && r->relay_open);
+        return !r || (r->live.tier != 1 && r->live.tier != 2) || r->relay_open;
 }

@@ -162,7 +162,7 @@ static bool ask_router(struct routes *r, enum router_what what, void (*done)(str
                 c->job.where = k->where;
                 keep_drop(r, k);
         }
-        return router_ask(r, c, ROUTES_ROUTER_MS);
+        return router_ask(r, c, what == ROUTER_MAP ? ROUTES_MAP_MS : ROUTES_ROUTER_MS);
 }
 
 /* It has times of its own: those of steps 4 to 6 run on behind it. */
@@ -340,7 +340,7 @@ void run_router_late(struct routes *r) {
                                       .facts_error = -ETIMEDOUT};
 
         nothing.job.where = late->job.where;
-        gateway_note(&nothing.result, "no end in %u s", ROUTES_ROUTER_MS / 1000);
+        gateway_note(&nothing.result, "no end in %u s", (late->what == ROUTER_MAP ? ROUTES_MAP_MS : ROUTES_ROUTER_MS) / 1000);
         router_give_up(r);
         nothing.done(r, &nothing);
 }

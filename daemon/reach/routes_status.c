@@ -35,9 +35,9 @@ static void put_lease(const struct routes *r, struct iicp_buf *out, const char *
                 return;
         }
         iicp_buf_printf(out, ",\"%s\":{\"active\":true,\"protocol\":\"%s\",\"external_port\":%u,\"lease_s\":%u,"
-                             "\"left_s\":%llu,\"renewals\":%llu,\"failures\":%u}",
+                             "\"left_s\":%llu,\"age_s\":%llu,\"renewals\":%llu,\"failures\":%u}",
                         name, map_protocol_name(k->lease.protocol), k->lease.external, k->lease.lease_s,
-                        (unsigned long long) (left_ms > age_ms ? (left_ms - age_ms) / 1000 : 0),
+                        (unsigned long long) (left_ms > age_ms ? (left_ms - age_ms) / 1000 : 0), (unsigned long long) (age_ms / 1000),
                         (unsigned long long) k->renewals, k->failures);
 }
 
@@ -80,8 +80,9 @@ void routes_json(const struct routes *r, struct iicp_buf *out) {
         for (unsigned i = 0; i < r->n_evidence; i++) {
                 const struct evidence *e = &r->evidence[i];
 
-                iicp_buf_printf(out, "%s{\"tier\":%d,\"step\":\"%s\",\"result\":\"%s\",\"at_ms\":%llu", i ? "," : "", e->tier,
-                                e->step, result_names[e->result], (unsigned long long) e->took_ms);
+                iicp_buf_printf(out, "%s{\"tier\":%d,\"step\":\"%s\",\"result\":\"%s\",\"at_ms\":%llu,\"took_ms\":%llu", i ? "," : "",
+                                e->tier, e->step, result_names[e->result], (unsigned long long) e->at_ms,
+                                (unsigned long long) e->took_ms);
                 text(out, "evidence", e->text);
                 iicp_buf_puts(out, "}");
         }

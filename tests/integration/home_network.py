@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -26,7 +27,7 @@ class Home:
 
     def __init__(self, folder, kind="home"):
         self.folder, self.prefix = folder, "n" + uuid.uuid4().hex[:6]
-        self.made, self.kind = [], kind
+        self.made, self.kind, self.row = [], kind, {}
         self.daemon = None
         try:
             run(NAT / "home.sh", "up", self.prefix, kind)
@@ -145,6 +146,7 @@ class Home:
         node.expect_exit, node.conf, node.prefix = 0, folder / "iicp.conf", self.inside(place)
         node.write_config()
         Process.__init__(node, [program("iicpd"), "--config", node.conf], folder, "iicpd", clean_environment(env), node.prefix)
+        self.began = time.monotonic()
         node.await_ready()
         self.made.append(node)
         return node
@@ -154,7 +156,7 @@ class Home:
 
     def registered(self, who=None):
         """The body of the last REGISTER that was accepted, of this node."""
-        good = [r["body"] for r in self.requests("register") if r["status"] == 201 and who in (None, r["body"]["node_id"])]
+        good = [r["body"] for r in self.registers() if who in (None, r["body"]["node_id"])]
         return good[-1] if good else None
 
     def relay(self, address=INTERNET, **keys):
@@ -179,7 +181,14 @@ class Home:
 
         found = wait_until(ended, timeout=BUDGET_S, what="the end of the detection", process=node.popen)
         assert found["tier"] == tier, json.dumps(found, indent=1)
+        said = [f"{e['step']}: {e['evidence']}" for e in found["log"] if e["result"] == "works" and e["step"] != "this host"]
+        self.row.update(tier=tier, kind=found["kind"], detected_s=round(found.get("run_took_ms", 0) / 1000, 1),
+                        evidence="; ".join(said or found["guidance"]))
         return found
+
+    def registers(self):
+        out = self.sh("inet", "curl", "-s", f"http://{INTERNET}:8440/lab/requests?route=register")
+        return [r for r in json.loads(out)["requests"] if r["status"] == 201]
 
     def rules(self):
         """What the router has open."""
@@ -193,8 +202,9 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path, need):
-    """home(kind): a network; all of it is gone after the test."""
+def home(tmp_path, need, request):
+    """home(kind): a network; all of it is gone after the test. IICPD_NAT_TABLE names a file that gets a line of
+    each scenario (tests/lab/nat/table.py)."""
     need("ip", "nft", "miniupnpd", "curl", "sysctl")
     if os.geteuid() != 0:
         pytest.skip("network name spaces with a router need root")
@@ -208,12 +218,17 @@ def home(tmp_path, need):
         return made[-1]
 
     yield make
+    table = os.environ.get("IICPD_NAT_TABLE")
     for h in made:
+        if table and h.row:
+            with open(table, "a") as out:
+                out.write(json.dumps({"test": request.node.name, "network": h.kind, **h.row}) + "\n")
         h.end()
 
 
 def expect_registered(home, node, **fields):
     body = wait_until(home.registered, timeout=BUDGET_S, what="a registration", process=node.popen)
+    home.row.setdefault("listed_s", round(time.monotonic() - home.began, 1))
     for name, value in fields.items():
         assert body.get(name) == value, (name, body.get(name), value)
     assert body["nat_type"] == "unknown"

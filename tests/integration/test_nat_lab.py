@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from conftest import program, wait_until
+from conftest import LAB, program, wait_until
 from home_network import expect_registered, home, run, stop_and_expect_closed  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.real  # a router of the real kind; the job "lab"
@@ -98,7 +98,7 @@ def test_IICPD_04_46_L10_ipv6_without_firewall(home):
                       exposure_mode="ipv6_direct_pinhole_available", transport_metadata={"tier": 0})
 
 
-def test_IICPD_04_46_L14_IICPD_04_24_a_router_that_lies(home):
+def test_IICPD_04_46_IICPD_04_24_L14_a_router_that_lies(home):
     """It grants, and tells an address where nothing arrives: the mapping is revoked, nothing is registered."""
     h = home()
     h.no_ipv6()
@@ -124,7 +124,7 @@ def test_IICPD_04_46_L18_forwarded_by_hand(home):
                       transport_metadata={"tier": 0, "mapping": "static"})
 
 
-def test_IICPD_04_46_L19_IICPD_04_32_nothing_works(home, iicpctl):
+def test_IICPD_04_46_IICPD_04_32_L19_nothing_works(home, iicpctl):
     h = home()
     h.no_ipv6()
     node = h.node()
@@ -183,17 +183,20 @@ def test_IICPD_04_19_a_killed_node_takes_its_mapping_over(home):
     stop_and_expect_closed(h, again)
 
 
-def test_IICPD_04_34_address_change_is_noticed(home):
+def test_IICPD_04_34_IICPD_04_35_D5_a_change_beside_the_route(home):
+    """Noticed, looked at cheaply: the lease is made again, nothing is registered."""
     h = home()
     h.no_ipv6()
     h.router()
     node = h.node()
     h.await_route(node, 1)
+    expect_registered(h, node, endpoint="http://7.7.7.10:9484")
     h.ip("host", "addr", "add", "192.168.77.9/24", "dev", "eth0")
-    node.await_log(r"route_|network", timeout=30)
-    wait_until(lambda: h.reachability(node)["reason"] == "the network changed", timeout=60, what="another look",
+    wait_until(lambda: h.reachability(node)["reason"] == "the network changed", timeout=90, what="another look",
                process=node.popen)
-    h.await_route(node, 1)
+    wait_until(lambda: h.reachability(node)["mapping"]["renewals"] > 0, timeout=60, what="the renewal", process=node.popen)
+    assert h.reachability(node)["route"] == "http://7.7.7.10:9484"
+    assert len(h.registers()) == 1
 
 
 def test_IICPD_04_45_addresses_stay_out_of_the_public_log(home):
@@ -217,7 +220,7 @@ def test_IICPD_04_46_L12_carrier_nat_real_router(home):
     assert h.registered() is None and h.rules() == []
 
 
-def test_IICPD_04_46_L13_IICPD_04_10_carrier_nat_router_grants(home):
+def test_IICPD_04_46_IICPD_04_10_L13_carrier_nat_router_grants(home):
     """It grants and tells 100.64.5.2: never advertised, and revoked."""
     h = home("cgnat")
     h.no_ipv6()
@@ -230,7 +233,7 @@ def test_IICPD_04_46_L13_IICPD_04_10_carrier_nat_router_grants(home):
     assert h.asked("DeletePortMapping") and not h.asked("broken")
 
 
-def test_IICPD_04_46_L20_IICPD_04_06_container_asks_no_router(home):
+def test_IICPD_04_46_IICPD_04_06_L20_container_asks_no_router(home):
     h = home()
     h.no_ipv6()
     h.container()
@@ -240,3 +243,96 @@ def test_IICPD_04_46_L20_IICPD_04_06_container_asks_no_router(home):
     found = h.await_route(node, 4)
     assert "container" in found["guidance"], found
     assert h.questions() == 0 and h.registered() is None
+
+
+def test_IICPD_04_46_L15_double_nat(home):
+    h = home("double")
+    h.no_ipv6()
+    h.router()
+    node = h.node()
+    found = h.await_route(node, 4)
+    assert found["nested_nat"] in ("nested", "unknown"), found
+    assert h.registered() is None and h.rules() == []
+
+
+def test_IICPD_04_46_L16_double_nat_with_an_exposed_host(home):
+    h = home("double")
+    h.no_ipv6()
+    h.router(ext_ip="7.7.7.20")
+    h.cgn_forward("10.9.0.2")
+    node = h.node()
+    h.await_route(node, 1)
+    expect_registered(h, node, endpoint="http://7.7.7.20:9484", transport_method="upnp_mapped",
+                      transport_metadata={"tier": 1, "mapping": "igd2"})
+    stop_and_expect_closed(h, node)
+
+
+def test_IICPD_04_46_L17_another_customer_answers(home):
+    """Behind the carrier's address another node answers just as well: without a witness that proves nothing."""
+    h = home("cgnat")
+    h.no_ipv6()
+    h.fake_router(external="100.64.5.2")
+    h.start("cgn", "foreign", "python3", LAB / "nat" / "echo.py", "7.7.7.20", "9484").await_words("ready")
+    node = h.node()
+    found = h.await_route(node, 4)
+    assert any("no connection came here" in e["evidence"] for e in found["log"]), found["log"]
+    assert h.asked("DeletePortMapping") and h.registered() is None
+
+
+def test_IICPD_04_46_L9_stable_address_beside_a_temporary_one(home):
+    """The order for the pinhole must come from the stable address, else the router answers 606."""
+    h = home()
+    h.ip("host", "-6", "addr", "del", "2a10:aaaa:0:77::2/64", "dev", "eth0")
+    h.sh("host", "sysctl", "-qw", "net.ipv6.conf.eth0.use_tempaddr=2")
+    h.ip("host", "-6", "addr", "add", "2a10:aaaa:0:77:5054:ff:fe12:3456/64", "dev", "eth0", "mngtmpaddr", "nodad",
+         "valid_lft", "7200", "preferred_lft", "3600")
+    wait_until(lambda: "temporary" in h.sh("host", "ip", "-6", "addr", "show", "dev", "eth0"), what="a temporary address")
+    h.no_ipv4_way_out()
+    h.router()
+    node = h.node(nat__protocols="igd")
+    h.await_route(node, 2)
+    expect_registered(h, node, endpoint="http://[2a10:aaaa:0:77:5054:ff:fe12:3456]:9484",
+                      transport_metadata={"tier": 2, "mapping": "igd2"})
+    stop_and_expect_closed(h, node)
+
+
+def test_IICPD_04_46_IICPD_04_23_L11_directory_without_ipv6(home):
+    """The pinhole is open, nobody can look: not advertised, closed again."""
+    h = home()
+    h.no_ipv4_way_out()
+    h.ip("inet", "-6", "route", "del", "2a10:aaaa:0:77::/64")
+    h.router()
+    node = h.node(nat__protocols="igd")
+    found = h.await_route(node, 4)
+    assert "directory_blind_ipv6" in found["guidance"], found
+    assert h.registered() is None and h.rules() == []
+
+
+def test_IICPD_04_46_IICPD_04_11_L22_relay_operator_at_home(home):
+    h = home()
+    h.no_ipv6()
+    h.router()
+    node = h.node(relay__operator="yes")
+    h.await_route(node, 1)
+    body = expect_registered(h, node, endpoint="http://7.7.7.10:9484", relay_capable=True, relay_accept_port=9485)
+    assert body["transport_metadata"] == {"tier": 1, "mapping": "igd2"}
+    assert len([r for r in h.rules() if "9485" in r]) == 2, h.rules()
+    stop_and_expect_closed(h, node)
+
+
+def test_IICPD_04_11_the_relay_port_is_another_devices(home):
+    """Workers know no other number: then this node is no relay, and says so."""
+    h = home()
+    h.no_ipv6()
+    h.router()
+    ask = program("iicpd").replace("daemon/iicpd", "tests/lab/nat/ask-gateway")
+    assert "granted 1" in h.sh("host2", ask, "map", "eth0", "192.168.77.3", "24", "192.168.77.1", "9485", "igd")
+    before = h.rules()
+    node = h.node(relay__operator="yes")
+    h.await_route(node, 1)
+    body = expect_registered(h, node, endpoint="http://7.7.7.10:9484")
+    assert "relay_capable" not in body, body
+    node.await_log("relay_port_closed")
+    node.popen.terminate()
+    assert node.wait() == 0
+    assert h.rules() == before, "a foreign mapping was touched"
