@@ -97,6 +97,7 @@ int cmd_routes(const struct options *o, int argc, char **argv);
 int cmd_peers(const struct options *o, int argc, char **argv);
 int cmd_relays(const struct options *o, int argc, char **argv);
 int cmd_netcheck(const struct options *o, int argc, char **argv);
+int cmd_redetect(const struct options *o, int argc, char **argv);
 
 /* sessions.c: workers of this relay. */
 int cmd_sessions(const struct options *o, int argc, char **argv);

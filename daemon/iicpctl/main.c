@@ -165,12 +165,6 @@ static int cmd_undrain(const struct options *o, int argc, char **argv) {
         return r ? r : simple_change(o, "/v1/undrain", "{}", "taking tasks again");
 }
 
-static int cmd_redetect(const struct options *o, int argc, char **argv) {
-        int r = no_more(o, argc, argv);
-
-        return r ? r : simple_change(o, "/v1/redetect", "{}", "looking; iicpctl netcheck shows what came of it");
-}
-
 static int cmd_rotate_key(const struct options *o, int argc, char **argv) {
         int r = no_more(o, argc, argv);
 
@@ -211,8 +205,8 @@ const struct command commands[] = {
         {"routes", "", "how others get here, its proof and lease", cmd_routes},
         {"sessions", "[ID] [--sort KEY] | kick ID", "workers of this relay; end a session (--for 10m: keep it out)", cmd_sessions},
         {"relays", "", "as a worker: relays that were considered, in order, and why", cmd_relays},
-        {"netcheck", "", "evidence of the last detection, and what to do", cmd_netcheck},
-        {"redetect", "", "look for a route again now", cmd_redetect},
+        {"netcheck", "[--probe]", "evidence of the last detection, or of one made now, and what to do", cmd_netcheck},
+        {"redetect", "", "look for a route again now, and show each step", cmd_redetect},
         {"check", "[--ready [--allow-degraded]]", "is it alive, is it ready: for probes; needs no socket", cmd_check},
         {"wait", "STATE [-t SECONDS]", "return when it is ready, registered, drained, stopped", cmd_wait},
         {"config", "[KEY|--changed|--diff|...]", "effective settings and where each comes from", cmd_config},

@@ -171,6 +171,7 @@ void local_derive(const struct reach_facts *f, bool container, struct local *ret
         choose_v4(f, ret);
         choose_v6(f, ret);
         ret->v4_way_out = route != NULL;
+        ret->vpn = holder && is_tunnel(holder);
         ret->private_v4 = ret->private_v4 && ret->v4_way_out;
         ret->bridged = container && holder && strcmp(holder->kind, "veth") == 0 && ret->private_v4;
 }

@@ -21,6 +21,7 @@ struct local {
         bool v6_temporary;                 /* only a temporary address was there */
         uint32_t v6_preferred_s;
         bool bridged;
+        bool vpn;                          /* a tunnel holds the IPv4 default route */
         bool v4_way_out;                   /* an IPv4 default route: without one no IPv4 caller gets an answer */
 };
 

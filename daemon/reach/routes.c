@@ -49,6 +49,11 @@ void routes_note(struct routes *r, int tier, const char *name, enum step_result 
         va_end(ap);
 }
 
+void routes_untimed(struct routes *r) {
+        if (r->n_evidence > 0)
+                r->evidence[r->n_evidence - 1].took_ms = 0;
+}
+
 void routes_guide(struct routes *r, const char *code) {
         for (unsigned i = 0; i < r->n_guidance; i++)
                 if (strcmp(r->guidance[i], code) == 0)

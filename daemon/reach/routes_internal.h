@@ -49,7 +49,7 @@ struct kept_lease {
         uint64_t renewals, renewals_failed;
 };
 
-enum step_result { STEP_WORKS, STEP_REFUSED, STEP_NO, STEP_FAILED, STEP_UNKNOWN };
+enum step_result { STEP_WORKS, STEP_REFUSED, STEP_NO, STEP_FAILED, STEP_UNKNOWN, STEP_OFF, STEP_NOT_SET, STEP_NOT_TRIED };
 
 /* A row of netcheck. */
 struct evidence {
@@ -111,7 +111,7 @@ struct routes {
         char why[200];
         struct evidence evidence[ROUTES_LOG_MAX];
         unsigned n_evidence;
-        uint64_t changes, probes[3];
+        uint64_t runs, changes, probes[3];
         uint64_t probed_ms;           /* the last proof of the live route */
         void (*stop_fn)(void *arg);
         void *stop_arg;
@@ -120,6 +120,8 @@ struct routes {
 uint64_t routes_now(const struct routes *r);
 void routes_note(struct routes *r, int tier, const char *step, enum step_result result, const char *fmt, ...)
         __attribute__((format(printf, 5, 6)));
+/* Of the last row: its time stands in another one. */
+void routes_untimed(struct routes *r);
 void routes_guide(struct routes *r, const char *code);
 bool routes_dead(const struct routes *r, const char *url);
 

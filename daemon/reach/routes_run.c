@@ -56,10 +56,31 @@ static void probed(void *arg, enum ladder_probe outcome, const char *why) {
         run_step(r);
 }
 
-static void note_gateway(struct routes *r, int tier, const char *name, const struct gateway_result *result) {
-        for (unsigned i = 0; i < result->n_evidence; i++)
-                routes_note(r, tier, name, i + 1 < result->n_evidence || !result->granted ? STEP_REFUSED : STEP_WORKS, "%s",
-                            result->evidence[i]);
+/* Evidence begins with who was asked. */
+static const char *asked_by(const char *evidence, bool pinhole, const char **ret_rest) {
+        static const char *const names[] = {"UPnP", "PCP", "NAT-PMP"};
+
+        *ret_rest = evidence;
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                size_t n = strlen(names[i]);
+
+                if (strncmp(evidence, names[i], n) != 0)
+                        continue;
+                *ret_rest = evidence + n + (strncmp(evidence + n, ": ", 2) == 0 ? 2 : strspn(evidence + n, " "));
+                return pinhole ? "IPv6 pinhole" : names[i];
+        }
+        return pinhole ? "IPv6 pinhole" : "mapping";
+}
+
+static void note_gateway(struct routes *r, int tier, const struct gateway_result *result) {
+        for (unsigned i = 0; i < result->n_evidence; i++) {
+                bool last = i + 1 == result->n_evidence;
+                const char *rest, *step = asked_by(result->evidence[i], tier == 2, &rest);
+
+                routes_note(r, tier, step, !last || !result->granted ? STEP_REFUSED : STEP_WORKS, "%s", rest);
+                if (!last) /* what all took together stands in the last row */
+                        routes_untimed(r);
+        }
         if (result->guidance)
                 routes_guide(r, result->guidance);
         r->no_igd |= result->no_igd;
@@ -70,7 +91,7 @@ static void note_gateway(struct routes *r, int tier, const char *name, const str
 static void mapped(struct routes *r, struct router_call *c) {
         const struct gateway_lease *l = &c->result.lease;
 
-        note_gateway(r, 1, "mapping", &c->result);
+        note_gateway(r, 1, &c->result);
         if (c->result.granted)
                 keep_lease(r, &r->new_mapping, l, &c->job.where);
         ladder_mapped(&r->ladder, c->result.granted, map_protocol_name(l->protocol), l->external_ip[0] ? l->external_ip : NULL,
@@ -102,7 +123,7 @@ static void take_address(struct routes *r, const char *address) {
 }
 
 static void pinholed(struct routes *r, struct router_call *c) {
-        note_gateway(r, 2, "pinhole", &c->result);
+        note_gateway(r, 2, &c->result);
         if (c->result.granted) {
                 keep_lease(r, &r->new_pinhole, &c->result.lease, &c->job.where);
                 take_address(r, c->result.lease.address);
@@ -277,6 +298,28 @@ static void prefer_v6(struct routes *r, int i) {
         memcpy(r->texts.ipv6, r->local.v6.address, sizeof r->texts.ipv6);
 }
 
+/* The steps that are none, with the reason. */
+static void note_absent(struct routes *r, const struct ladder_facts *f) {
+        const struct local *l = &r->local;
+
+        if (!f->operator_endpoint)
+                routes_note(r, 0, "own endpoint", STEP_NOT_SET, "node.public_endpoint is empty");
+        else if (f->operator_refused)
+                routes_note(r, 0, "own endpoint", STEP_REFUSED, "the directory refused it a moment ago");
+        if (!f->nic_v4)
+                routes_note(r, 0, "public IPv4", STEP_NO, "%s%s%s", l->v4.address[0] ? l->v4.interface : "no interface has one",
+                            l->v4.address[0] ? " has only " : "", l->v4.address);
+        if (!f->auto_detect)
+                routes_note(r, 1, "detection", STEP_OFF, "nat.auto = no");
+        else if (f->skip_mapping || f->bridged)
+                routes_note(r, 1, "mapping", f->bridged ? STEP_NOT_TRIED : STEP_OFF, "%s",
+                            f->bridged ? "it would reach the container's network only" : "nat.map = no");
+        if (!f->ipv6)
+                routes_note(r, 2, "IPv6", STEP_NO, "no public IPv6 address with a route");
+        if (!f->tunnel_endpoint)
+                routes_note(r, 3, "tunnel", STEP_NOT_SET, "nat.tunnel_url is empty");
+}
+
 static void climb(struct routes *r) {
         const struct config *c = r->node->config;
         struct local_texts *t = &r->texts;
@@ -307,6 +350,7 @@ static void climb(struct routes *r) {
         if (r->local.bridged)
                 routes_guide(r, "container");
         prefer_v6(r, own_v6(r, c->public_endpoint));
+        note_absent(r, &f);
         verify_begin_run(r->verify);
         ladder_start(&r->ladder, &f);
         timer_set_ms(&r->budget, ROUTES_BUDGET_MS);
@@ -405,6 +449,7 @@ void run_begin(struct routes *r, const char *reason) {
         r->reason = reason;
         r->began_ms = r->step_ms = routes_now(r);
         r->relay_asked = r->no_igd = false;
+        r->runs++;
         if (!r->cheap) /* else what is known stays until something turns out to be other */
                 r->n_evidence = r->n_guidance = 0;
         c = router_call_new(r, ROUTER_FACTS, have_facts);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routes_internal.h"
 
+#include "listener.h"
+
 #include "relay/worker.h"
 
 #include <stdio.h>
@@ -11,7 +13,7 @@
 
 static const char *const result_names[] = {
         [STEP_WORKS] = "works", [STEP_REFUSED] = "refused", [STEP_NO] = "no", [STEP_FAILED] = "failed",
-        [STEP_UNKNOWN] = "unknown",
+        [STEP_UNKNOWN] = "unknown", [STEP_OFF] = "off", [STEP_NOT_SET] = "not set", [STEP_NOT_TRIED] = "not tried",
 };
 
 static void text(struct iicp_buf *out, const char *name, const char *value) {
@@ -45,6 +47,18 @@ static const char *verified_word(const struct routes *r) {
         return r->live.tier == 4 ? "none" : r->live.verified ? "verified" : "indeterminate";
 }
 
+static void put_host(const struct routes *r, struct iicp_buf *out) {
+        const struct local *l = &r->local;
+
+        iicp_buf_printf(out, ",\"port\":%u,\"runs\":%llu,\"host\":{\"container\":%s,\"vpn\":%s", listener_port(r->node->listener),
+                        (unsigned long long) r->runs, l->bridged ? "true" : "false", l->vpn ? "true" : "false");
+        text(out, "interface", l->v4.interface);
+        text(out, "address", l->v4.address);
+        text(out, "router", l->v4.gateway);
+        text(out, "ipv6", l->v6.address);
+        iicp_buf_puts(out, "}");
+}
+
 void routes_json(const struct routes *r, struct iicp_buf *out) {
         const struct ladder_route *l = &r->live;
         uint64_t inbound_ms = r->node->witness.foreign_ms;
@@ -62,7 +76,11 @@ void routes_json(const struct routes *r, struct iicp_buf *out) {
         put_lease(r, out, "mapping", &r->mapping);
         put_lease(r, out, "pinhole", &r->pinhole);
         text(out, "external_ip", r->mapping.held ? r->mapping.lease.external_ip : NULL);
+        put_lease(r, out, "relay_port", &r->relay);
+        put_host(r, out);
         text(out, "observed_ip", r->observed);
+        if (r->observed[0])
+                iicp_buf_printf(out, ",\"observed_age_s\":%llu", age_s(r, r->observed_ms));
         text(out, "nested_nat", r->mapping.held ? nested_name(r->ladder.nested) : "unknown");
         text(out, "why", r->live.tier == 4 ? r->why : NULL);
         text(out, "reason", r->reason);

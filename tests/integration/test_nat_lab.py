@@ -131,8 +131,24 @@ def test_IICPD_04_46_IICPD_04_32_L19_nothing_works(home, iicpctl):
     found = h.await_route(node, 4)
     assert found["guidance"] == ["port_forward", "no_relay"] and found["exposure_mode"] == "outbound_only"
     assert h.registered() is None
-    result = run(program("iicpctl"), "-s", node.control_socket, "netcheck", check=False)
-    assert result.returncode == 11 and "port_forward" in result.stdout and "UPnP: no answer" in result.stdout, result
+    shown = run(program("iicpctl"), "-s", node.control_socket, "netcheck", check=False)
+    assert shown.returncode == 11, shown
+    for line in (r"From the daemon's run \d+ s ago \(.*\)\. --probe repeats it", r"This host +eth0 192\.168\.77\.2, router 192\.168\.77\.1; "
+                 r"IPv6 none; no VPN, no container", r"Outside +others see 7\.7\.7\.10 \(.* ago\), router says nothing",
+                 r"TIER +STEP +RESULT +EVIDENCE +TOOK", r"0 +own endpoint +not set", r"0 +public IPv4 +no +eth0 has only 192\.168\.77\.2",
+                 r"1 +UPnP +refused +no answer", r"3 +tunnel +not set", r"Verdict +Not reachable from outside",
+                 r"Do +1\. forward the task port .*explain port_forward", r"2\. at http://192\.168\.77\.1: forward TCP 9484 to 192\.168\.77\.2:9484",
+                 r"Prove it +from another network: curl -sI http://7\.7\.7\.10:9484/iicp/health"):
+        assert re.search(line, shown.stdout), (line, shown.stdout)
+    # the person at the router does it, and looks
+    h.forward_by_hand()
+    shown = run(program("iicpctl"), "-s", node.control_socket, "netcheck", "--probe", check=False)
+    assert shown.returncode == 0 and re.search(r"0 +hand forward +in use", shown.stdout), shown
+    assert "the router is asked for a port" in shown.stdout and "Reachable, directly." in shown.stdout
+    steps = run(program("iicpctl"), "-s", node.control_socket, "redetect", check=False)
+    assert steps.returncode == 0 and re.search(r"0 +hand forward +works.*\n(.*\n)*  route +http://7\.7\.7\.10:9484", steps.stdout), steps
+    routes = run(program("iicpctl"), "-s", node.control_socket, "routes", check=False)
+    assert re.search(r"not used +tier 1, UPnP: no answer", routes.stdout), routes.stdout
     # it serves all the same
     assert '"available"' in h.sh("host", "curl", "-s", "http://127.0.0.1:9484/iicp/health")
 
