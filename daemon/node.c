@@ -28,6 +28,7 @@
 #include "observe/spans.h"
 #include "tls_port.h"
 #include "reach/local.h"
+#include "endpoint_name.h"
 #include "reach/routes.h"
 #include "relay/worker.h"
 #include "state_file.h"
@@ -203,6 +204,8 @@ static int start_rooms(struct node *n) {
                 return start_failed("no memory for the receipts");
         if (!(n->worker = worker_new(n)))
                 return start_failed("no memory for the relay worker");
+        if (!(n->endpoint_name = endpoint_name_new(n->loop, node_endpoint_named, n)))
+                return start_failed("no memory for the endpoint");
         if (!(n->routes = routes_new(n)))
                 return start_failed("no memory for the routes");
         if (!(n->keys = directory_keys_new(n)))
@@ -304,6 +307,7 @@ void node_finish(struct node *n) {
         n->keys = directory_keys_free(n->keys);
         n->vouch = vouch_free(n->vouch);
         n->routes = routes_free(n->routes);
+        n->endpoint_name = endpoint_name_free(n->endpoint_name);
         n->mesh = mesh_free(n->mesh);
         n->worker = worker_free(n->worker);
         n->directory = directory_free(n->directory);

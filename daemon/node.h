@@ -31,6 +31,7 @@ struct snapshot;
 struct relay;
 struct polls;
 struct routes;
+struct endpoint_name;
 struct mesh;
 struct relay_worker;
 struct events;
@@ -75,6 +76,7 @@ struct node {
         struct notify *notify;
         struct relay *relay;          /* sessions of workers; NULL: this node is no relay */
         struct polls *polls;          /* its long-poll sessions; NULL likewise */
+        struct endpoint_name *endpoint_name; /* whether the operator's leads to public addresses */
         struct routes *routes;        /* how others get here, where we look for it ourselves */
         struct mesh *mesh;            /* gossip with other nodes; off by default */
         struct relay_worker *worker;  /* holds a session to a relay, where nothing else leads here */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "endpoint_name.h"
 #include "listener.h"
 #include "log.h"
 #include "node_life.h"
@@ -11,6 +12,7 @@
 #include <iicp/endpoint.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Which endpoint this node advertises: the operator's, else a public address of an interface that
  * the listener covers. Looking further (routers, tunnels, relays) is not built yet. [02 section 1] */
@@ -18,6 +20,8 @@
 #define ALIVE 10 /* any endpoint that may work before any that did not */
 #define DEAD_ENDPOINT_MS 300000u
 #define WHY_OPERATOR "node.public_endpoint is no public address; nat.allow_private = yes registers it all the same"
+#define WHY_NAME "the name in node.public_endpoint leads to a private address; nat.allow_private = yes registers it all the same"
+#define WHY_ASKED "the name in node.public_endpoint is being looked up"
 #define WHY_LOOPBACK "the listener is on loopback only; set node.public_endpoint, or listen.address"
 #define WHY_PRIVATE "no public address on this machine; set node.public_endpoint"
 
@@ -101,7 +105,23 @@ static void find_operator(struct node *n) {
                 n->endpoint_why = WHY_OPERATOR;
                 return;
         }
-        snprintf(n->endpoint, sizeof n->endpoint, "%s", n->config->public_endpoint);
+        switch (n->config->allow_private ? NAME_FINE : endpoint_name_look(n->endpoint_name, n->config->public_endpoint)) {
+        case NAME_FINE:
+                iicp_url_normal(&url, n->endpoint, sizeof n->endpoint);
+                break;
+        case NAME_PRIVATE:
+                n->endpoint_why = WHY_NAME;
+                break;
+        case NAME_ASKED:
+                n->endpoint_why = WHY_ASKED;
+        }
+}
+
+void node_endpoint_named(void *arg) {
+        struct node *n = arg;
+
+        node_endpoint_find(n);
+        directory_poke(n->directory);
 }
 
 static void find_listener(struct node *n) {
@@ -137,7 +157,8 @@ void node_endpoint_find(struct node *n) {
                 find_operator(n);
         else
                 find_listener(n);
-        if (n->endpoint_why && n->endpoint_why != before && n->config->directory_register)
+        if (n->endpoint_why && n->endpoint_why != before && n->config->directory_register &&
+            strcmp(n->endpoint_why, WHY_ASKED) != 0)
                 log_warn("route_none", "serving, but not registering: %s", n->endpoint_why);
 }
 

@@ -35,5 +35,7 @@ void node_watch_start(struct node *n);
 void node_watch_stop(struct node *n);
 /* Finds out which endpoint to advertise; says once why there is none. */
 void node_endpoint_find(struct node *n);
+/* The name in node.public_endpoint has been looked up; arg: the node. */
+void node_endpoint_named(void *arg);
 
 #endif

@@ -153,6 +153,17 @@ int iicp_url_origin(const struct iicp_url *u, char *out, size_t cap) {
         return n < 0 || (size_t) n >= cap ? -ENOSPC : 0;
 }
 
+int iicp_url_normal(const struct iicp_url *u, char *out, size_t cap) {
+        const char *open = u->ipv6 ? "[" : "", *close = u->ipv6 ? "]" : "", *scheme = u->https ? "https" : "http";
+        int n;
+
+        if (u->ipv6 || u->port_explicit)
+                n = snprintf(out, cap, "%s://%s%s%s:%u%s", scheme, open, u->host, close, u->port, u->path);
+        else
+                n = snprintf(out, cap, "%s://%s%s", scheme, u->host, u->path);
+        return n < 0 || (size_t) n >= cap ? -ENOSPC : 0;
+}
+
 /* ---- addresses ---- */
 
 struct net4 {

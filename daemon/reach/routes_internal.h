@@ -29,6 +29,7 @@ struct router_call {
         int facts_error;
         char address[INET_ADDRSTRLEN];
         char name[PTR_NAME_MAX];      /* ROUTER_NAME: of address */
+        char endpoint[LADDER_URL_MAX]; /* ROUTER_FACTS: the operator's, is it public? */
         uint32_t epoch;
         bool ok, made;
         void (*done)(struct routes *r, struct router_call *c);
@@ -88,6 +89,7 @@ struct routes {
         struct kept_lease new_mapping, new_pinhole;  /* of the run */
         struct kept_lease old[2];                    /* closed once the new route is registered */
         struct kept_lease relay;                     /* the port where workers dial in */
+        bool name_private;            /* the operator's endpoint leads to private addresses */
         bool relay_asked, relay_open;                /* of the run; of the live route */
         void (*relay_then)(struct routes *r);
         bool no_igd;                                 /* of the run: nobody speaks UPnP over IPv4 */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routes_internal.h"
 
+#include "endpoint_name.h"
 #include "log.h"
 
 #include <stdlib.h>
@@ -19,6 +20,7 @@ static void work(void *arg) {
         switch (c->what) {
         case ROUTER_FACTS:
                 c->facts_error = reach_facts_collect(&c->facts);
+                c->ok = !c->endpoint[0] || endpoint_resolves_public(c->endpoint);
                 break;
         case ROUTER_MAP:
                 gateway_map(&c->job, &c->result);

@@ -303,7 +303,8 @@ static void note_absent(struct routes *r, const struct ladder_facts *f) {
         const struct local *l = &r->local;
 
         if (!f->operator_endpoint)
-                routes_note(r, 0, "own endpoint", STEP_NOT_SET, "node.public_endpoint is empty");
+                routes_note(r, 0, "own endpoint", r->node->config->public_endpoint ? STEP_REFUSED : STEP_NOT_SET, "node.public_endpoint is %s",
+                            r->node->config->public_endpoint ? "no public address" : "empty");
         else if (f->operator_refused)
                 routes_note(r, 0, "own endpoint", STEP_REFUSED, "the directory refused it a moment ago");
         if (!f->nic_v4)
@@ -320,14 +321,29 @@ static void note_absent(struct routes *r, const struct ladder_facts *f) {
                 routes_note(r, 3, "tunnel", STEP_NOT_SET, "nat.tunnel_url is empty");
 }
 
+/* The operator's endpoint in the form that is sent, NULL: there is none that may be. */
+static const char *usable_endpoint(struct routes *r) {
+        const char *given = r->node->config->public_endpoint;
+        struct iicp_url url;
+
+        if (!given)
+                return NULL;
+        if (r->name_private || iicp_url_parse(iicp_str(given), &url) < 0 ||
+            iicp_endpoint_host_allowed(&url, IICP_ENDPOINT_REGISTER) < 0 ||
+            iicp_url_normal(&url, r->texts.operator, sizeof r->texts.operator) < 0) {
+                log_warn("operator_endpoint_refused", "node.public_endpoint is no public address, or its name leads to none: looking for another route");
+                return NULL;
+        }
+        return r->texts.operator;
+}
+
 static void climb(struct routes *r) {
         const struct config *c = r->node->config;
         struct local_texts *t = &r->texts;
         bool fresh = r->observed[0] && routes_now(r) - r->observed_ms < (uint64_t) ROUTES_OBSERVED_S * 1000;
         struct ladder_facts f = {
                 .port = listener_port(r->node->listener),
-                .operator_endpoint = c->public_endpoint,
-                .operator_refused = c->public_endpoint && c->nat_fallback && routes_dead(r, c->public_endpoint),
+                .operator_endpoint = usable_endpoint(r),
                 .tunnel_endpoint = c->nat_tunnel_url,
                 .tunnel = (enum tunnel_mode) c->nat_tunnel,
                 .auto_detect = c->nat_auto,
@@ -350,6 +366,7 @@ static void climb(struct routes *r) {
         if (r->local.bridged)
                 routes_guide(r, "container");
         prefer_v6(r, own_v6(r, c->public_endpoint));
+        f.operator_refused = f.operator_endpoint && c->nat_fallback && routes_dead(r, f.operator_endpoint);
         note_absent(r, &f);
         verify_begin_run(r->verify);
         ladder_start(&r->ladder, &f);
@@ -416,6 +433,7 @@ static void have_facts(struct routes *r, struct router_call *c) {
                 log_warn("network_unknown", "the kernel does not tell addresses and routes (%s): no route is looked for",
                          strerror(-c->facts_error));
         local_derive(&c->facts, local_container_marks(environ), &r->local);
+        r->name_private = c->made && !c->ok;
         if (r->cheap && c->facts_error == 0 && nothing_new(r)) {
                 run_unchanged(r);
                 return;
@@ -453,6 +471,8 @@ void run_begin(struct routes *r, const char *reason) {
         if (!r->cheap) /* else what is known stays until something turns out to be other */
                 r->n_evidence = r->n_guidance = 0;
         c = router_call_new(r, ROUTER_FACTS, have_facts);
+        if (c && r->node->config->public_endpoint)
+                snprintf(c->endpoint, sizeof c->endpoint, "%s", r->node->config->public_endpoint);
         if (!c || !router_ask(r, c, ROUTES_ROUTER_MS)) {
                 r->running = false;
                 timer_set_ms(&r->again, ROUTES_APART_MS);

@@ -25,6 +25,9 @@ struct iicp_url {
 IICP_API int iicp_url_parse(struct iicp_str text, struct iicp_url *ret);
 /* Origin as text, "https://host:port" with the default port left out. */
 IICP_API int iicp_url_origin(const struct iicp_url *url, char *out, size_t cap);
+/* As it is sent in a registration: lower case, no trailing dot or slash, an IPv6 literal with its
+ * port. [04 section 9] */
+IICP_API int iicp_url_normal(const struct iicp_url *url, char *out, size_t cap);
 
 enum iicp_endpoint_use {
         IICP_ENDPOINT_DIAL,     /* 05 section 13.2 */

@@ -2,6 +2,8 @@
 """What happens to a route after it was found: renewals, a router that restarts, another address, a killed
 node; and what no real router does on demand: the scripted gateway. [04 sections 5, 7, 13, 17]"""
 
+import signal
+
 import pytest
 
 from conftest import wait_until
@@ -58,6 +60,7 @@ def test_IICPD_04_16_IICPD_04_35_D3_the_public_address_changes(home):
     h.ip("rtr", "addr", "del", "7.7.7.10/24", "dev", "wan0")
     h.ip("rtr", "addr", "add", "7.7.7.11/24", "dev", "wan0")
     h.ip("rtr", "route", "replace", "default", "via", "7.7.7.1")
+    h.daemon.popen.send_signal(signal.SIGUSR1)  # as a router's own script does
     node.await_log("address_changed", timeout=60)
     body = wait_until(lambda: (h.registered() or {}).get("endpoint") == "http://7.7.7.11:9484" and h.registered(), timeout=120,
                       what="the new endpoint", process=node.popen)

@@ -126,6 +126,28 @@ static void IICPD_05_37_registered_urls(void **state) {
         json_object_put(doc);
 }
 
+/* Each that may be sent is sent in the one form that both directories read. */
+static void IICPD_04_26_registered_form(void **state) {
+        struct json_object *doc = vector_ours("reachability/routability.json");
+        unsigned n = 0;
+
+        (void) state;
+        vector_each(vector_get(doc, "endpoint"), c) {
+                struct iicp_url url;
+                char out[300];
+
+                if (!json_object_get_boolean(vector_get(c, "allow")))
+                        continue;
+                assert_int_equal(iicp_url_parse(vector_str(c, "url"), &url), 0);
+                assert_int_equal(iicp_url_normal(&url, out, sizeof out), 0);
+                if (strcmp(out, vector_str(c, "send_as").p) != 0)
+                        fail_msg("%s: %s", vector_str(c, "url").p, out);
+                n++;
+        }
+        assert_true(n > 5);
+        json_object_put(doc);
+}
+
 static bool all_allowed(struct json_object *addresses) {
         for (size_t i = 0; i < json_object_array_length(addresses); i++)
                 if (!addr_allowed(json_object_get_string(json_object_array_get_idx(addresses, i)),
@@ -197,6 +219,7 @@ int main(void) {
                 cmocka_unit_test(IICPD_05_37_host_names),
                 cmocka_unit_test(IICPD_05_37_consumer_urls),
                 cmocka_unit_test(IICPD_05_37_registered_urls),
+                cmocka_unit_test(IICPD_04_26_registered_form),
                 cmocka_unit_test(IICPD_05_37_public_profile),
                 cmocka_unit_test(IICPD_05_37_registration_is_narrower),
                 cmocka_unit_test(IICPD_05_37_origin_and_parts),

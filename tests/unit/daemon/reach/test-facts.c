@@ -241,7 +241,7 @@ static void addresses_are_bounded(void **state) {
         reach_facts_free(&f);
 }
 
-static void the_kernel_of_this_machine_answers(void **state) {
+static void IICPD_04_04_the_kernel_of_this_machine_answers(void **state) {
         struct reach_facts f = {0}, again = {0};
         int r = reach_facts_collect(&f);
 
@@ -269,7 +269,7 @@ int main(void) {
                 cmocka_unit_test(an_answer_that_was_overtaken_is_asked_again),
                 cmocka_unit_test(nothing_outside_of_the_datagram_is_read),
                 cmocka_unit_test(addresses_are_bounded),
-                cmocka_unit_test(the_kernel_of_this_machine_answers),
+                cmocka_unit_test(IICPD_04_04_the_kernel_of_this_machine_answers),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
