@@ -102,7 +102,8 @@ def ask(connection, method, path, body=None, headers=None):
     if isinstance(body, str):
         body = body.encode()
     try:
-        connection.request(method, path, body, headers)
+        with contextlib.suppress(BrokenPipeError):  # answered before the body was read: the answer is there
+            connection.request(method, path, body, headers)
         response = connection.getresponse()
         return Answer(response, response.read())
     finally:
