@@ -232,29 +232,41 @@ static int run(const struct config_source *source) {
         return status;
 }
 
-/* The way back from node.state_key. */
-static int unseal(const struct config_source *source) {
-        struct config_problems problems = {0};
-        struct config *c = config_load(source, &problems);
+static int unseal_state(const struct config *c) {
         struct state *state = NULL;
         char why[512] = "";
-        int r;
+        bool sealed;
+        int r = state_sealed_at(c->state_dir, &sealed);
 
-        config_problems_print(&problems, stderr);
-        config_problems_free(&problems);
-        if (!c)
-                return EXIT_CONFIG_;
-        r = node_open_state(c, clock_wall_s(&clock_system), &state, why, sizeof why);
-        if (r == 0)
-                r = state_seal_end(state);
-        if (r < 0)
+        if (r == 0 && sealed) {
+                r = node_open_state(c, clock_wall_s(&clock_system), &state, why, sizeof why);
+                if (r == 0)
+                        r = state_seal_end(state);
+        }
+        if (r == -ENOENT)
+                fprintf(stderr, "iicpd: nothing to unseal: no state of a node in %s; --config=FILE names another\n", c->state_dir);
+        else if (r < 0)
                 fprintf(stderr, "iicpd: the state is not unsealed: %s\n", *why ? why : strerror(-r));
         else
                 printf("identity and encryption keys lie in clear in %s; take node.state_key out of the configuration\n",
                        c->state_dir);
         state_close(state);
-        config_free(c);
         return r < 0 ? EXIT_STATE : 0;
+}
+
+/* The way back from node.state_key. */
+static int unseal(const struct config_source *source) {
+        struct config_problems problems = {0};
+        struct config *c = config_load(source, &problems);
+        int status;
+
+        config_problems_print(&problems, stderr);
+        config_problems_free(&problems);
+        if (!c)
+                return EXIT_CONFIG_;
+        status = unseal_state(c);
+        config_free(c);
+        return status;
 }
 
 int main(int argc, char **argv) {

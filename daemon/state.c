@@ -377,6 +377,28 @@ static int after_open(struct state *s, char *why, size_t cap) {
         return r;
 }
 
+static int sealed_file(int dir_fd, const char *name, bool *ret_sealed) {
+        _cleanup_(iicp_buf_wipe) struct iicp_buf bytes = {.secret = true};
+        char why[256];
+        int r = state_file_read(dir_fd, name, &bytes, why, sizeof(why));
+
+        *ret_sealed = *ret_sealed || (r == 0 && state_is_sealed(iicp_buf_str(&bytes)));
+        return r;
+}
+
+int state_sealed_at(const char *dir, bool *ret_sealed) {
+        int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+        *ret_sealed = false;
+        if (fd < 0)
+                return -errno;
+        r = sealed_file(fd, "identity.json", ret_sealed);
+        if (r == 0)
+                sealed_file(fd, "cx/keyring.json", ret_sealed);
+        close(fd);
+        return r;
+}
+
 int state_seal_end(struct state *s) {
         s->sealed = false;
         iicp_wipe(s->key, sizeof(s->key));

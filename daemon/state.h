@@ -48,6 +48,8 @@ int state_open(const char *dir, const char *configured_id, int64_t now_s, struct
  * clear are sealed at once. -EKEYREJECTED: they are sealed and the key is missing or another one. */
 int state_open_sealed(const char *dir, const char *configured_id, const uint8_t *key, int64_t now_s,
                       struct state **ret, char *why, size_t why_cap);
+/* Is there a state in dir, and is any of it sealed? Only looks. -ENOENT: there is none. */
+int state_sealed_at(const char *dir, bool *ret_sealed);
 /* From now on in clear: writes both files. Blocks. */
 int state_seal_end(struct state *s);
 struct state *state_close(struct state *s); /* wipes */

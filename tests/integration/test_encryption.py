@@ -7,11 +7,12 @@ import json
 import os
 import pathlib
 import stat
+import subprocess
 import uuid
 
 import pytest
 
-from conftest import wait_until
+from conftest import clean_environment, program, wait_until
 from test_directory import asked
 from test_task import CHAT, refused, task
 
@@ -249,3 +250,10 @@ def test_IICPD_05_31_state_key_seals_identity_and_keys(node_factory, tmp_path):
     again.expect_exit = 73
     assert again.wait() == 73
     assert "node.state_key" in again.log_text()
+
+
+def test_unsealing_makes_no_node(tmp_path):
+    nowhere = tmp_path / "none"
+    done = subprocess.run([program("iicpd"), "-o", f"node.state_dir={nowhere}", "--unseal-state"],
+                          capture_output=True, text=True, timeout=60, env=clean_environment())
+    assert done.returncode == 73 and "nothing to unseal" in done.stderr and not nowhere.exists()

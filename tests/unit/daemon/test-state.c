@@ -410,6 +410,7 @@ static bool holds(const char *name, const char *text) {
 }
 
 static void IICPD_05_31_state_is_sealed_and_unsealed_again(void **state) {
+        bool sealed;
         struct state *s = open_ok("a");
         char id[IICP_CX_KEY_ID_TEXT];
         uint8_t wrong[32] = {9};
@@ -435,8 +436,13 @@ static void IICPD_05_31_state_is_sealed_and_unsealed_again(void **state) {
         assert_string_equal(state_identity(s)->node_token, "exampleNodeToken");
         assert_string_equal(state_cx_key_id(s), id);
         /* and the way back */
+        assert_int_equal(state_sealed_at(dir, &sealed), 0);
+        assert_true(sealed);
         assert_int_equal(state_seal_end(s), 0);
         state_close(s);
+        assert_int_equal(state_sealed_at(dir, &sealed), 0);
+        assert_false(sealed);
+        assert_int_equal(state_sealed_at("/nonexistent", &sealed), -ENOENT);
         s = open_ok("a");
         assert_string_equal(state_identity(s)->node_token, "exampleNodeToken");
         assert_string_equal(state_cx_key_id(s), id);
