@@ -22,6 +22,11 @@ import time
 
 import pytest
 
+# A shell that runs the tests in the background has turned these off; those we start shall hear them.
+for _off in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_off) is signal.SIG_IGN:
+        signal.signal(_off, signal.default_int_handler)
+
 TREE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("IICPD_BUILD", TREE / "build")).resolve()
 LAB = TREE / "tests" / "lab"
