@@ -200,7 +200,7 @@ static void say_unusable(const struct config_problems *p) {
         }
         if (p->v[i].line)
                 snprintf(line, sizeof line, ":%u", p->v[i].line);
-        log_err("start_failed", "the configuration has %zu error%s %s%s: %s; iicpd --check-config shows them too",
+        log_err("start_failed", "the configuration has %zu error%s %s%s: %s",
                 p->n_errors, p->n_errors == 1 ? ":" : "s, the first:", p->v[i].where, line, p->v[i].text);
 }
 

@@ -236,10 +236,10 @@ unsigned get_sessions(struct call *call, struct iicp_buf *out) {
         size_t limit, from = 0;
         unsigned status = 200;
 
-        if (!r)
-                return no_relay(out);
         if (!arguments(call, &l, &limit, out))
                 return 422;
+        if (!r)
+                return no_relay(out);
         relay_each(r, collect, &l);
         if (l.n > 1)
                 qsort(l.v, l.n, sizeof(*l.v), compare);
@@ -293,7 +293,8 @@ static const struct relay_session *find(struct relay *r, const char *id, unsigne
         if (x.n == 1)
                 return x.found;
         *ret_status = x.n ? call_fault(out, 409, "ambiguous", "several workers begin like that", "write more of the id")
-                          : call_fault(out, 404, "not_found", "no such worker is bound here", "iicpctl sessions lists them");
+                          : call_fault(out, 404, "not_found", "no such worker is bound here",
+                                       "iicpctl sessions; the whole id, or at least its first 4 characters");
         return NULL;
 }
 

@@ -68,7 +68,7 @@ static size_t on_bytes(char *p, size_t size, size_t n, void *arg) {
                         iicp_buf_add(&f->line, p + i, 1);
                         continue;
                 }
-                if (f->line.p && !f->line.error)
+                if (f->line.n > 0 && !f->line.error) /* an empty line ends an event: nothing to do */
                         on_line(f, f->line.p);
                 f->line.n = 0;
                 f->line.error = 0;

@@ -65,10 +65,10 @@ bool help_command(const char *name) {
 }
 
 int cmd_help(const struct options *o, int argc, char **argv) {
-        (void) o;
-        (void) argv;
+        if (argc > 1)
+                return no_more(o, argc - 1, argv + 1);
         if (argc > 0)
-                return help_command(argv[0]) ? EXIT_DONE : EXIT_REFUSED;
+                return help_command(argv[0]) ? EXIT_DONE : unknown_command(o, argv[0]);
         for (size_t i = 0; i < n_commands; i++)
                 help_line(&commands[i]);
         return EXIT_DONE;

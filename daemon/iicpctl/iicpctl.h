@@ -80,6 +80,8 @@ int wait_drained(const struct options *o);
 int cmd_reregister(const struct options *o, int argc, char **argv);
 int cmd_deregister(const struct options *o, int argc, char **argv);
 int cmd_identity(const struct options *o, int argc, char **argv);
+/* EXIT_USAGE, told with the nearest name. */
+int unknown_command(const struct options *o, const char *name);
 /* EXIT_USAGE, told, when there are arguments left. */
 int no_more(const struct options *o, int argc, char **argv);
 /* account.c: our account at the directory. */

@@ -5,6 +5,7 @@
 #include "edit_distance.h"
 #include "util.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <langinfo.h>
 #include <locale.h>
@@ -144,7 +145,13 @@ static int cmd_drain(const struct options *o, int argc, char **argv) {
         else if (a.status)
                 r = tell_refusal(o, &a);
         answer_done(&a);
-        return r == EXIT_DONE && wait ? wait_drained(o) : r;
+        if (r != EXIT_DONE || !wait)
+                return r;
+        fflush(stdout); /* before what is said while it waits */
+        r = wait_drained(o);
+        if (r == EXIT_DONE && !o->json)
+                printf("drained: 0 running\n");
+        return r;
 }
 
 static int simple_change(const struct options *o, const char *path, const char *body, const char *done) {
@@ -232,7 +239,7 @@ const struct command commands[] = {
 };
 const size_t n_commands = ARRAY_SIZE(commands);
 
-static int unknown_command(const struct options *o, const char *name) {
+int unknown_command(const struct options *o, const char *name) {
         const char *near = NULL;
         unsigned best = 3;
         char message[96], todo[96];
@@ -304,7 +311,20 @@ static long seconds_of(const char *text) {
         return end == text || *end || n < 1 ? 0 : MIN(n, 86400L);
 }
 
-int main(int argc, char **argv) {
+/* What could not be written is told, whatever command wrote it: the result is not where it should be. */
+static int written(int r) {
+        errno = 0;
+        if (fflush(stdout) != EOF && !ferror(stdout))
+                return r;
+        /* of an earlier failure the cause is gone: one more byte meets it again */
+        if (errno == 0 && (putchar('\n') == EOF || fflush(stdout) == EOF) && errno == 0)
+                errno = EIO;
+        if (errno != EPIPE) /* whoever read this has enough */
+                fprintf(stderr, "iicpctl: cannot write: %s\n", strerror(errno ? errno : EIO));
+        return EXIT_REFUSED;
+}
+
+static int run(int argc, char **argv) {
         static const struct option longs[] = {
                 {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
                 {"color", required_argument, NULL, 'c'},  {"verbose", no_argument, NULL, 'v'},  {"timeout", required_argument, NULL, 't'},
@@ -357,5 +377,9 @@ int main(int argc, char **argv) {
                         r = commands[i].fn(&o, argc - optind - 1, argv + optind + 1);
         if (r < 0)
                 r = unknown_command(&o, argv[optind]);
-        return fflush(stdout) == EOF ? EXIT_REFUSED : r;
+        return r;
+}
+
+int main(int argc, char **argv) {
+        return written(run(argc, argv));
 }

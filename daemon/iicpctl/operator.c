@@ -145,8 +145,8 @@ static int put(const struct wish *w, const struct iicp_buf *text) {
 
         if (!w->out)
                 puts(text->p);
-        else if (secret_file_write(w->out, iicp_buf_str(text), false, why, sizeof(why)) < 0)
-                return complain(w, "operator", why, "");
+        else if (secret_file_write(w->out, iicp_buf_str(text), true, why, sizeof(why)) < 0)
+                return complain(w, "operator", why, "move it away, or write to another --out");
         return EXIT_DONE;
 }
 
@@ -157,9 +157,13 @@ static int do_delegate(struct wish *w) {
         struct iicp_delegation d;
         int r;
 
-        if (!w->node_id || !iicp_node_id_valid(iicp_str(w->node_id)) || ttl <= IICP_DELEGATION_LEFT_S) {
+        if (!w->node_id || !iicp_node_id_valid(iicp_str(w->node_id))) {
                 complain(w, "usage", "iicpctl operator delegate --node-id ID [--ttl 30d] [--out FILE]",
-                         "iicpctl status shows the node id");
+                         "the node id: iicpctl --json status | jq -r .node.node_id");
+                return EXIT_USAGE;
+        }
+        if (ttl <= IICP_DELEGATION_LEFT_S) {
+                complain(w, "usage", "--ttl wants more than a minute and at most 366 days", "like 30d, 12h, 90m, 3600s");
                 return EXIT_USAGE;
         }
         r = open_identity(w, true, &o);

@@ -142,8 +142,10 @@ static int ask(const struct options *o, const struct wish *w, long limit, const 
         free(cursor);
         free(sort);
         r = call(o, "GET", path, NULL, a);
-        if (r == EXIT_DONE && (a->status != 200 || !a->doc))
+        if (r == EXIT_DONE && (a->status != 200 || !a->doc)) {
                 r = tell_refusal(o, a);
+                r = a->status == 422 ? EXIT_USAGE : r;
+        }
         return r;
 }
 

@@ -74,7 +74,8 @@ def test_a_rejected_backend_key_is_degraded(node_factory, backend, iicpctl):
 def test_IICPD_02_12_drain_refuses_with_503_and_undrain_takes_it_back(demo, iicpctl):
     from test_task import refused, task
 
-    assert iicpctl(demo, "drain", "--wait").returncode == 0
+    drained = iicpctl(demo, "drain", "--wait")
+    assert drained.returncode == 0 and drained.stdout.splitlines()[-1] == "drained: 0 running"
     answer = demo.post("/v1/task", task())
     refused(answer, 503, "IICP-E024", reason="draining")
     assert int(answer.headers["Retry-After"]) >= 1

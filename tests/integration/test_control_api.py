@@ -271,6 +271,7 @@ def test_iicpctl_events(demo, iicpctl):
     text = iicpctl(demo, "events").stdout
     assert "drain_start" in text and "task_ended" not in text
     assert "task_ended" in iicpctl(demo, "events", "--tasks").stdout
+    assert text.count("drain_start") == 1 and len(text.splitlines()) == demo.control("/v1/events?follow=0").text.count("data: ")
     documents = [json.loads(line) for line in iicpctl(demo, "--json", "events", "--type", "node").stdout.splitlines()]
     assert documents and {d["type"] for d in documents} == {"node"}
     for wrong in (("--type", "weather"), ("--since", "never"), ("--nonsense",), ("word",)):
@@ -290,6 +291,16 @@ def test_OX_25_examples_of_the_manual_work(demo, need):
         result = subprocess.run(["sh", "-c", command + " -f"], capture_output=True, text=True, timeout=60, check=False)
         assert result.returncode == 0, (line, result.stderr)
         assert result.stdout.startswith("{" if "events" not in line else "id: "), line
+
+
+def test_the_plain_task_of_the_manual_works(demo, need):
+    need("curl")
+    text = (TREE / "docs/iicpd.8").read_text().split(".Ss Tasks\n")[1]
+    command = text.split(".Bd -literal\n")[1].split(".Ed\n")[0].replace("\\e\n", "\\\n")
+    command = command.replace("http://localhost:9484", demo.url)
+    result = subprocess.run(["sh", "-c", command.rstrip() + " -sS -f"], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["status"] == "success"
 
 
 def test_every_resource_is_in_the_manual(demo):

@@ -113,6 +113,35 @@ def test_OX_02_a_bad_option_is_named(iicpctl, tmp_path):
     assert result.stderr == "iicpctl: --color wants auto, always or never: 'blue': iicpctl --help\n"
     result = iicpctl(nobody, "--json", "-t", "x", "status")
     assert result.returncode == 2 and "-t wants seconds" in json.loads(result.stdout)["error"]["message"]
+
+
+def test_help_of_no_command_is_a_usage_error(iicpctl, tmp_path):
+    result = iicpctl(Nobody(tmp_path), "help", "statos")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "iicpctl: unknown command 'statos': did you mean 'status'?\n"
+    assert iicpctl(Nobody(tmp_path), "help", "status", "more").returncode == 2
+    assert "status" in iicpctl(Nobody(tmp_path), "help", "status").stdout
+
+
+@pytest.mark.parametrize("words", [["metrics"], ["events"], ["schema"], ["schema", "config"], ["status"], ["--json", "status"],
+                                   ["help"], ["--help"], ["--version"], ["status", "--help"], ["config"]], ids=" ".join)
+def test_what_cannot_be_written_is_told(demo, words):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        result = subprocess.run([program("iicpctl"), "-s", str(demo.control_socket), *words], stdout=full,
+                                stderr=subprocess.PIPE, text=True, timeout=60, env=clean_environment(), check=False)
+    assert (result.returncode, result.stderr) == (1, "iicpctl: cannot write: No space left on device\n")
+
+
+def test_start_failed_says_the_problem_and_nothing_that_is_not_so(tmp_path):
+    conf = tmp_path / "iicp.conf"
+    conf.write_text("[log]\nlevel = info\n")
+    result = subprocess.run([program("iicpd"), f"--config={conf}", "-o", "limits.max_concurrent=none"], capture_output=True,
+                            text=True, timeout=60, env=clean_environment(), check=False)
+    assert result.returncode == 78
+    last = result.stderr.splitlines()[-1]
+    assert "start_failed" in last and "-o" in last and "--check-config" not in last
+
+
 # ---- log-level ----
 
 

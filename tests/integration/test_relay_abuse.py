@@ -250,10 +250,11 @@ def test_OX_sessions_list_one_and_kick(operator, iicpctl):  # noqa: F811
     assert "5" in iicpctl(node, "sessions", "--by-source").stdout
     assert json.loads(iicpctl(node, "--json", "sessions", "worker-3").stdout)["sessions"][0]["worker_id"] == "worker-3"
     for words in (("sessions", "--limit", "0"), ("sessions", "kick"), ("sessions", "a", "b"), ("sessions", "--for", "10m"),
-                  ("sessions", "kick", "worker-3", "--for", "10 years")):
+                  ("sessions", "kick", "worker-3", "--for", "10 years"), ("sessions", "--sort", "colour")):
         assert iicpctl(node, *words).returncode == 2, words
     assert iicpctl(node, "sessions", "kick", "nobody").returncode == 1
     assert iicpctl(node, "sessions", "worker").returncode == 1  # five of them
+    assert "first 4 characters" in iicpctl(node, "sessions", "wo").stderr
 
     waiting = Later(pull, node, tokens["worker-3"])
     parked(node, "worker-3", 1)

@@ -248,6 +248,13 @@ def test_IICPD_05_27_sealed_and_never_from_argv(home):
     good = run(*args, home=home, IICP_OPERATOR_PASSPHRASE="pass")
     assert json.loads(good.stdout)["operator_pub"] == operator["operator_id"]
     assert run(*args, "--passphrase", "pass", home=home).returncode == 2
+    for ttl in ("60s", "367d", "soon"):
+        refused = run(*args, "--ttl", ttl, home=home)
+        assert refused.returncode == 2 and "at most 366 days" in refused.stderr, ttl
+    written = home / "delegation.json"
+    written.write_text("kept")
+    refused = run(*args, "--out", written, home=home, IICP_OPERATOR_PASSPHRASE="pass")
+    assert refused.returncode == 1 and "is there already" in refused.stderr and written.read_text() == "kept"
     assert run("operator", "unseal", home=home, IICP_OPERATOR_PASSPHRASE="pass").returncode == 0
     assert len(base64.b64decode(json.loads((home / "operator.json").read_text())["operator_secret"])) == 32
     shown_ = run("operator", "show", home=home)
