@@ -13,7 +13,7 @@ const struct explain_word explain_guidance[] = {
         {"ipv6_firewall", "the router blocks incoming IPv6", "open a pinhole for the task port (TCP) to this address at the router"},
         {"host_firewall", "the address is public, this machine drops the call", "open the task port in ufw, firewalld or nft"},
         {"container", "a container network hides us", "host network, or publish the port 1:1 and set node.public_endpoint"},
-        {"no_relay", "no relay can be used: none with room and reputation 0.1 or more, or plain frames only",
+        {"no_relay", "no relay can be used: the one of relay.worker is down, or none has room and reputation 0.1 or more, or plain frames only",
          "it is tried again by itself; relay.worker = HOST names one; relay.worker_plaintext = yes takes those that speak in clear"},
         {"set_public_endpoint", "detection is off or refused and no endpoint is set", "set node.public_endpoint, like http://203.0.113.7:9484"},
         {"tunnel_cooldown", "the pace of tunnels on this host, or a limit of their provider, lets us wait", "nothing; it is tried again then"},

@@ -50,13 +50,19 @@ void finding_evidence(struct finding *f, const char *name, const char *fmt, ...)
         f->n_evidence++;
 }
 
+/* Each one must have a root: what f is the cause of cannot be its own. */
+static bool leads_to(const struct finding *cause, const struct finding *f) {
+        for (; cause; cause = cause->cause)
+                if (cause == f)
+                        return true;
+        return false;
+}
+
 /* The nearest cause that is there. */
 static const struct finding *cause_of(const struct findings_list *l, const struct finding *f) {
-        if (f->because)
-                return findings_with(l, f->because);
         for (enum finding_group g = finding_group_cause(f->kind->group); g != GROUP_ALONE; g = finding_group_cause(g))
                 for (size_t i = 0; i < l->n; i++)
-                        if (l->v[i].kind->group == g && l->v[i].severity >= SEVERITY_WARN)
+                        if (l->v[i].kind->group == g && l->v[i].severity >= SEVERITY_WARN && !leads_to(&l->v[i], f))
                                 return &l->v[i];
         return NULL;
 }
@@ -74,7 +80,17 @@ static int by_weight(const void *a, const void *b) {
 void findings_settle(struct findings_list *l) {
         qsort(l->v, l->n, sizeof l->v[0], by_weight);
         for (size_t i = 0; i < l->n; i++)
-                l->v[i].cause = cause_of(l, &l->v[i]);
+                l->v[i].cause = NULL;
+        /* what is said goes before what the groups tell */
+        for (size_t i = 0; i < l->n; i++) {
+                const struct finding *cause = l->v[i].because ? findings_with(l, l->v[i].because) : NULL;
+
+                if (!leads_to(cause, &l->v[i]))
+                        l->v[i].cause = cause;
+        }
+        for (size_t i = 0; i < l->n; i++)
+                if (!l->v[i].because)
+                        l->v[i].cause = cause_of(l, &l->v[i]);
 }
 
 const struct finding *findings_with(const struct findings_list *l, const char *id) {

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "node.h"
 #include "reach/routes.h"
+#include "relay/worker.h"
 #include "rotation.h"
 #include "tls.h"
 #include "tls_port.h"
@@ -234,6 +235,10 @@ static void recovery(const struct directory_facts *d, struct findings_list *l) {
         if (!f)
                 return;
         f->severity = SEVERITY_INFO; /* its effect has a finding of its own */
+        if (strcmp(d->recovery, "tunnel_starting") == 0) { /* the contract's word for a relay, too */
+                SAY(f->what, "the session to the relay is being made again");
+                f->because = "route.no_relay";
+        }
         if (*d->recovery_reason)
                 SAY(f->why, "%s", d->recovery_reason);
 }
@@ -284,17 +289,36 @@ static void guide(struct findings_list *l, const char *code, bool first, bool no
         SAY(f->until, "it is looked for again by itself; now: iicpctl redetect");
 }
 
+/* The operator's relay is the only way in, and does not answer: nothing of the detection says more. */
+static bool relay_down(struct node *n, struct findings_list *l) {
+        struct finding *f;
+        char text[256];
+
+        if (!routes_wanted(n) || !n->worker || !worker_fixed_trouble(n->worker, text, sizeof text) ||
+            !(f = findings_add(l, "route.no_relay", "route")))
+                return false;
+        f->severity = SEVERITY_FAIL;
+        SAY(f->what, "%s", text);
+        SAY(f->why, "it is the one that relay.worker names, and the only way in to this node");
+        SAY(f->todo, "start that relay, or set relay.worker to another one (auto = elected); iicpctl relays shows the tries");
+        SAY(f->until, "it is tried again by itself, about once a minute; callers of this network are served");
+        return true;
+}
+
 static void route(struct node *n, struct findings_list *l) {
         const char *why = NULL, *endpoint = node_endpoint(n, &why), *code;
         bool none = n->config->directory_register && directory_state(n->directory) != DIRECTORY_LEFT && !endpoint;
+        bool down = none && relay_down(n, l);
         struct finding *f;
 
         for (unsigned i = 0; routes_wanted(n) && (code = routes_guidance(n->routes, i)); i++)
-                if (none)
-                        guide(l, code, i == 0, none);
+                if (none && !(down && strcmp(code, "no_relay") == 0))
+                        guide(l, code, i == 0 && !down, none);
         if (!none || !(f = findings_add(l, "route.none", "route")))
                 return;
-        if (routes_wanted(n) && (code = routes_guidance(n->routes, 0)))
+        if (down)
+                f->because = "route.no_relay";
+        else if (routes_wanted(n) && (code = routes_guidance(n->routes, 0)))
                 f->because = finding_kind_of("route", code) ? finding_kind_of("route", code)->id : NULL;
         SAY(f->what, "no public route: %s", why ? why : "unknown");
         SAY(f->why, "%s", why ? why : f->kind->causes);

@@ -108,6 +108,7 @@ const struct explain_word explain_events[] = {
         {"relay_failed", "a relay could not be bound", "iicpctl relays; it is retried, or another is taken"},
         {"relay_fault", "a worker broke the rules of relay frames and was closed", NONE},
         {"relay_lost", "the session to the relay ended; it is made again", "iicpctl relays"},
+        {"relay_no_tls", "a worker tried TLS at a relay port that has none; it comes back in clear", NONE},
         {"relay_open", "workers may bind at this relay", NONE},
         {"relay_plain", "the session to the relay is in clear, as with all relays of today", "relay.worker_plaintext = no, to take none of them"},
         {"relay_plaintext", "workers may bind in clear", "see relay.plaintext in iicp.conf(5)"},
@@ -155,6 +156,7 @@ const size_t explain_n_events = sizeof explain_events / sizeof explain_events[0]
 
 /* Beside those of this node's own refusals, which are in libiicp. [01 section 2.8; 05 section 3.7; 06 section 14] */
 const struct explain_word explain_codes[] = {
+        {"bad_magic", "what came does not begin with IICP: the other side speaks another protocol, like TLS or HTTP, to a port of native frames", "is that port right, and TLS on both sides or on neither?"},
         {"IICP-E001", "the intent is no well-formed URN", "urn:iicp:intent:NAME:vN"},
         {"IICP-E003", "no answer in time", "more time, or another node"},
         {"IICP-E004", "the other side is not reachable, or the connection was cut", "try again"},

@@ -39,15 +39,15 @@ static void heading(json_object *doc) {
 
         printf("%s of %s (native %s, long-poll %s); %s bound in the last minute\n", text_of(doc, "alive"), text_of(doc, "max"),
                text_of(doc, "native"), text_of(doc, "long_poll"), text_of(doc, "bound_last_minute"));
-        printf("refused since start: rate %" PRId64 ", ticket %" PRId64 ", alive %" PRId64 ", capacity %" PRId64 "\n",
+        printf("refused since start: rate %" PRId64 ", ticket %" PRId64 ", alive %" PRId64 ", capacity %" PRId64 ", held out by a kick %" PRId64 "\n",
                number(refused, "rate_limited"),
                number(refused, "ticket_required") + number(refused, "ticket_invalid") + number(refused, "ticket_replayed"),
-               number(refused, "alive"), number(refused, "full"));
+               number(refused, "alive"), number(refused, "full"), number(refused, "held_out"));
         for (size_t i = 0; i < count(held); i++) {
                 json_object *h = json_object_array_get_idx(held, i);
                 char left[32];
 
-                printf("kept out: %s, %s more\n", text_of(h, "worker_id"), age(number(h, "left_s"), left, sizeof(left)));
+                printf("held out by a kick: %s, %s more\n", text_of(h, "worker_id"), age(number(h, "left_s"), left, sizeof(left)));
         }
 }
 

@@ -181,6 +181,7 @@ static void budget_over(void *arg) {
 
 static void explain(struct routes *r) {
         const struct explain_word *g;
+        char relay[180];
 
         r->why[0] = '\0';
         if (r->live.tier != 4)
@@ -188,6 +189,10 @@ static void explain(struct routes *r) {
         if (r->n_guidance == 0)
                 routes_guide(r, r->node->config->nat_auto ? "port_forward" : "set_public_endpoint");
         g = guidance_find(r->guidance[0]);
+        if (r->node->worker && strcmp(r->guidance[0], "no_relay") == 0 && worker_fixed_trouble(r->node->worker, relay, sizeof relay)) {
+                snprintf(r->why, sizeof r->why, "%.180s (no_relay)", relay);
+                return;
+        }
         snprintf(r->why, sizeof r->why, "%s (%s)", g ? g->text : "no step of the detection leads here", r->guidance[0]);
 }
 

@@ -163,6 +163,7 @@ static void say_full(const struct relay *r) {
 }
 
 static void say_refused(const struct admission *a, enum relay_verdict v) {
+        const char *why = relay_verdict_reason(v) ?: "worker_id has no safe form";
         char hash[RELAY_HASH];
 
         if (v == RELAY_FULL) {
@@ -170,8 +171,10 @@ static void say_refused(const struct admission *a, enum relay_verdict v) {
                 return;
         }
         relay_source_hash(a->relay, a->bind->source, hash);
+        if (v == RELAY_HELD_OUT) /* the wire says that the relay is full; the operator knows better */
+                why = "held out by a kick";
         log_event(LOG_L_INFO, "sessions_refused", &(struct log_fields){.subject = relay_verdict_name(v), .reason = relay_verdict_name(v)},
-                  "bind of a worker refused: %s; source %s", relay_verdict_reason(v) ?: "worker_id has no safe form", hash);
+                  "bind of a worker refused: %s; source %s", why, hash);
 }
 
 enum relay_verdict relay_bind(struct relay *r, const struct relay_bind *b, struct relay_session **ret) {

@@ -31,6 +31,13 @@ static void on_ended(void *arg) {
         relay_conn_free(c);
 }
 
+/* A worker that tries TLS first, where there is none: it comes back in clear. */
+static bool tried_tls(const struct relay_conn *c, enum iicp_close why) {
+        const struct iicp_frame_reader *r = &c->wire.reader;
+
+        return why == IICP_CLOSE_SILENT && c->state == CHANNEL_INIT && !c->wire.tls && r->n_head > 0 && r->head[0] == TLS_HANDSHAKE;
+}
+
 /* Never the address, never the payload. */
 static void on_fault(void *arg, enum iicp_close why, int type) {
         struct relay_conn *c = arg;
@@ -38,6 +45,12 @@ static void on_fault(void *arg, enum iicp_close why, int type) {
         char hash[RELAY_HASH] = "", subject[48], of_type[24] = "";
         struct relay_session_view view;
 
+        if (tried_tls(c, why)) {
+                metrics_connection_refused(node_of(c)->metrics, "no_tls");
+                log_debug("relay_no_tls", "a connection that began with TLS is closed: there is none on the relay port");
+                lose_session(c);
+                return;
+        }
         if (c->peer)
                 relay_source_hash(c->port->relay, (struct sockaddr *) c->peer, hash);
         else if (c->session) {

@@ -13,8 +13,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#define TLS_HANDSHAKE 0x16             /* first byte of a ClientHello's record */
-
 static struct node *node_of(const struct relay_port *p) {
         return p->relay->node;
 }

@@ -41,6 +41,8 @@ struct relay_port {
         struct native_budget reading;
 };
 
+#define TLS_HANDSHAKE 0x16             /* first byte of a ClientHello's record */
+
 extern const struct relay_transport relay_channel_transport;
 
 /* The handshake begins; bev is taken over. tls: below it, or NULL. */

@@ -58,6 +58,9 @@ bool worker_polls(const struct relay_worker *w);
 const char *worker_relay_id(const struct relay_worker *w);
 /* Why there is none, for the evidence of a detection. */
 const char *worker_why(const struct relay_worker *w);
+/* The relay of relay.worker is wanted and not had: one sentence, "relay HOST:PORT cannot be reached".
+ * False: no such trouble, or it is tried for the first time. */
+bool worker_fixed_trouble(const struct relay_worker *w, char *out, size_t cap);
 
 void worker_json(const struct relay_worker *w, struct iicp_buf *out);    /* all of /v1/relays */
 void worker_brief_json(const struct relay_worker *w, struct iicp_buf *out); /* {"node_id","state"} */

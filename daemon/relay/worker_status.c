@@ -43,6 +43,19 @@ const char *worker_why(const struct relay_worker *w) {
         return w->why ? w->why : "";
 }
 
+bool worker_fixed_trouble(const struct relay_worker *w, char *out, size_t cap) {
+        struct iicp_url url;
+        const char *name = w->as_configured;
+
+        if (!worker_fixed(w->node) || !w->wanted || !w->core.fixed || worker_bound(w) || !w->why)
+                return false;
+        if (strstr(name, "://")) /* what else a URL may hold is not for the eye */
+                name = iicp_url_parse(iicp_str(name), &url) == 0 ? w->host : "of relay.worker";
+        snprintf(out, cap, strcmp(w->why, worker_outcome_text(WORKER_UNREACHABLE)) == 0 ? "relay %.160s %s" : "relay %.160s: %s",
+                 name, w->why);
+        return true;
+}
+
 static bool tried(const struct relay_worker *w) {
         return w->state >= WORKER_TICKET && w->state != WORKER_CLOSING;
 }

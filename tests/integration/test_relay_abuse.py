@@ -264,11 +264,13 @@ def test_OX_sessions_list_one_and_kick(operator, iicpctl):  # noqa: F811
     assert bind(node, "worker-3").status == 503
     doc = node.control("/v1/sessions").json()
     assert doc["held_out"][0]["worker_id"] == "worker-3" and 500 < doc["held_out"][0]["left_s"] <= 600
-    assert "kept out: worker-3" in iicpctl(node, "sessions").stdout
+    shown = iicpctl(node, "sessions").stdout
+    assert "held out by a kick: worker-3" in shown and "capacity 0, held out by a kick 1" in shown, shown
     assert iicpctl(node, "sessions", "kick", "worker-4").returncode == 0
     bound(node, "worker-4")
     log = node.log_text()
     assert re.search(r"control_action.*kick of worker worker-3 for 600 s by ", log) and "session_kicked" in log
+    assert "bind of a worker refused: held out by a kick; source " in log and "refused: relay at session capacity" not in log
 
 
 def test_OX_sessions_without_a_relay(node_factory, iicpctl):

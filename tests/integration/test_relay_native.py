@@ -4,6 +4,7 @@
 import json
 import re
 import signal
+import socket
 import ssl
 import threading
 
@@ -138,6 +139,24 @@ def test_IICPD_03_02_IICPD_03_40_tls_first_and_plain_only_when_allowed(operator,
     with pytest.raises((EOFError, OSError)):
         dial(strict, strict.relay_port)
     assert "relay_plaintext" not in strict.log_text()
+
+
+def test_IICPD_03_40_a_worker_that_tries_tls_at_a_plain_port_is_no_fault(operator, iicpctl):
+    node = operator(log__level="debug")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", node.relay_port), timeout=60) as s, pytest.raises((ssl.SSLError, OSError)):
+        context.wrap_socket(s)
+    node.await_log("relay_no_tls a connection that began with TLS is closed")
+    assert node.metric("iicp_connections_refused_total", reason="no_tls") == 1
+    assert "relay_fault" not in node.log_text()
+    with dial(node, node.relay_port) as plain:
+        assert bind(plain, "w-plain")[1] == "ok"
+    with socket.create_connection(("127.0.0.1", node.relay_port), timeout=60) as s:
+        s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        node.await_log("relay_fault .* bad_magic")
+    said = iicpctl(node, "explain", "bad_magic")
+    assert said.returncode == 0 and "another protocol" in said.stdout
 
 
 def test_IICPD_03_02_no_tls_and_no_plaintext_is_no_port(operator):

@@ -146,6 +146,23 @@ def test_IICPD_03_60_a_loss_is_told_and_the_same_relay_needs_no_register(node_fa
     assert relay.task(who).json()["status"] == "success"
 
 
+def test_OX_1_a_fixed_relay_that_is_down_is_named(node_factory, lab, backend, relay, iicpctl):
+    where = f"127.0.0.1:{relay.native_port}"
+    node = worker(node_factory, lab, backend, relay)
+    await_bound(node)
+    await_registered(node)
+    relay.kill()
+    wanted = f"relay {where} cannot be reached"
+    status = wait_until(lambda: (lambda s: s if s["sentence"] == wanted else None)(node.status()), LONG_S, wanted, node.popen)
+    assert status["state"] == "not ready" and "relay.worker names" in status["why"] and "start that relay" in status["do"]
+    causes = {f["id"]: f["caused_by"] for f in status["findings"]}
+    assert causes["route.no_relay"] is None and causes["route.none"] == "route.no_relay", causes
+    shown = iicpctl(node, "status")
+    assert shown.returncode == 11
+    assert shown.stdout.splitlines()[0].startswith("● iicpd NOT READY") and shown.stdout.splitlines()[0].endswith(": " + wanted)
+    assert "a tunnel" not in shown.stdout and "none with room" not in shown.stdout, shown.stdout
+
+
 def test_IICPD_03_54_tickets_by_the_current_token(node_factory, lab, backend, relay_factory):
     relay = relay_factory("--tickets", "soft")
     lab.post("/lab/settings", {"directory_key": "one"})

@@ -65,6 +65,38 @@ static void OX_1_what_fails_comes_before_what_warns(void **state) {
         free(l);
 }
 
+static void OX_1_no_two_are_each_others_cause(void **state) {
+        struct findings_list *l = calloc(1, sizeof *l);
+        struct finding *f;
+
+        (void) state;
+        assert_non_null(l);
+        /* the groups say: no relay because of the route; the fact says it the other way round */
+        f = findings_add(l, "route.none", "route");
+        f->because = "route.no_relay";
+        f = findings_add(l, "route.no_relay", "route");
+        f->severity = SEVERITY_FAIL;
+        findings_settle(l);
+        assert_string_equal(findings_with(l, "route.none")->cause->kind->id, "route.no_relay");
+        assert_null(findings_with(l, "route.no_relay")->cause);
+        assert_string_equal(findings_top(l, SEVERITY_FAIL)->kind->id, "route.no_relay");
+        /* nor where both are said, nor of itself; three in a ring have a root, too */
+        findings_add(l, "route.cgnat", "route")->because = "route.cgnat";
+        findings_add(l, "backend.auth", "a")->because = "key.overdue";
+        findings_add(l, "key.overdue", "b")->because = "certificate.expiring";
+        findings_add(l, "certificate.expiring", "c")->because = "backend.auth";
+        findings_settle(l);
+        assert_null(findings_with(l, "route.cgnat")->cause);
+        for (size_t i = 0; i < l->n; i++) {
+                size_t steps = 0;
+
+                for (const struct finding *c = &l->v[i]; c; c = c->cause)
+                        assert_true(steps++ < l->n);
+        }
+        assert_non_null(findings_top(l, SEVERITY_WARN));
+        free(l);
+}
+
 static void OX_1_each_has_all_of_its_words_once(void **state) {
         (void) state;
         for (size_t i = 0; i < finding_n_kinds; i++) {
@@ -134,6 +166,7 @@ int main(void) {
                 cmocka_unit_test(OX_1_a_symptom_is_folded_under_its_cause),
                 cmocka_unit_test(OX_1_a_cause_that_is_not_there_is_passed_over),
                 cmocka_unit_test(OX_1_what_fails_comes_before_what_warns),
+                cmocka_unit_test(OX_1_no_two_are_each_others_cause),
                 cmocka_unit_test(OX_1_each_has_all_of_its_words_once),
                 cmocka_unit_test(OX_1_guidance_recovery_and_refusals_have_a_finding_each),
                 cmocka_unit_test(OX_1_the_document_has_every_member),
