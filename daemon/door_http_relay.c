@@ -230,6 +230,9 @@ static bool on_pull_news(void *arg, enum poll_news news) {
         }
         if (news == POLL_ENDED)
                 http_relay_fault(&a, 401, "E021", NO_TOKEN, "", 0);
+        /* From here on a puller that ends its half may have read the answer: only one that was not sent whole
+         * gives its call back, or two would work on it. */
+        http_watch_end(c, false);
         http_relay_answer(w, &a);
         return true;
 }

@@ -29,7 +29,7 @@ def test_OX_1_the_page_has_every_guidance_code_and_error_code():
     words = (TREE / "daemon" / "guidance.c").read_text()
     assert [e[0] for e in entries(text, "GUIDANCE CODES")] == re.findall(r'^        \{"([a-z0-9_]+)",', words, re.M)
     codes = re.findall(r'\{"(IICP-E\d+)",', (TREE / "daemon" / "iicpctl" / "explain_words.c").read_text())
-    assert [e[0] for e in entries(text, "ERROR CODES")] == codes and len(codes) > 10
+    assert [e[0] for e in entries(text, "ERROR CODES") if e[0].startswith("IICP-")] == codes and len(codes) > 10
 
 
 LOG_CALL = re.compile(r'\blog_(err|warn|notice|info|debug)\(\s*"([a-z0-9_]+)"|\blog_event\(([^";]*)"([a-z0-9_]+)"')
