@@ -632,10 +632,6 @@ bool listener_secure(const struct listener *l, int fd) {
         return c && c->through;
 }
 
-uint16_t listener_native_port(const struct listener *l) {
-        return l->native_ev ? (uint16_t) l->node->config->native_port : 0;
-}
-
 void listener_idle(struct listener *l, int fd, uint64_t idle_ms, uint64_t consumed) {
         struct conn *c = conn_at(l, fd);
 

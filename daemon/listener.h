@@ -39,8 +39,6 @@ uint16_t listener_port(const struct listener *l);
 bool listener_loopback_only(const struct listener *l);
 unsigned listener_connections(const struct listener *l);
 unsigned listener_max_connections(const struct listener *l);
-/* Port for native frames alone, 0 = none. */
-uint16_t listener_native_port(const struct listener *l);
 
 /* Doors report life of a connection that they got. No listener any more (NULL) is fine. */
 void listener_head_complete(struct listener *l, int fd);

@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Which endpoint this node advertises: the operator's, else a public address of an interface that
- * the listener covers. Looking further (routers, tunnels, relays) is not built yet. [02 section 1] */
+/* Which endpoint this node advertises: the operator's, else the route that reach/ has proved, else a public
+ * address of an interface that the listener covers. [02 section 1] */
 
 #define ALIVE 10 /* any endpoint that may work before any that did not */
 #define DEAD_ENDPOINT_MS 300000u

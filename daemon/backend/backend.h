@@ -107,8 +107,6 @@ void backends_observe(struct backends *s);
 /* Three failed contacts in a row on all of them. [02 section 13.1] */
 bool backends_unavailable(const struct backends *s);
 
-/* The first backend that rejects our key, NULL if none does: something for the operator. */
-const char *backends_auth_failed(const struct backends *s);
 
 /* What the findings are made from. */
 struct backend_facts {

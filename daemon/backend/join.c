@@ -230,13 +230,6 @@ static void backend_json(const struct backend *b, struct iicp_buf *out) {
         iicp_buf_puts(out, "}");
 }
 
-const char *backends_auth_failed(const struct backends *s) {
-        for (size_t i = 0; i < s->n; i++)
-                if (s->v[i]->auth_failed)
-                        return s->v[i]->name;
-        return NULL;
-}
-
 bool backends_facts(const struct backends *s, size_t i, struct backend_facts *ret) {
         const struct backend *b = i < s->n ? s->v[i] : NULL;
         uint64_t now_ms;

@@ -22,10 +22,11 @@ static void warn_of_sums(json_object *o, const char *whose) {
                 printf("warning          the directory says that the sums of %s do not agree\n", whose);
 }
 
-static void render_credits(json_object *doc) {
+static void render_credits(const struct options *o, json_object *doc) {
         json_object *account = get(doc, "account"), *awards = get(doc, "awards"), *list = get(doc, "transactions");
         json_object *wallet = get(account, "operator_wallet");
 
+        (void) o;
         line(account, "balance", "balance");
         line(account, "total_earned", "earned");
         line(account, "total_spent", "spent");
@@ -47,9 +48,10 @@ static void render_credits(json_object *doc) {
         }
 }
 
-static void render_quote(json_object *doc) {
+static void render_quote(const struct options *o, json_object *doc) {
         json_object *q = get(doc, "quote");
 
+        (void) o;
         line(q, "estimated_credits", "estimate");
         line(q, "min_credits", "least");
         line(q, "max_credits", "most");
@@ -66,9 +68,8 @@ int cmd_credits(const struct options *o, int argc, char **argv) {
         const char *intent = NULL, *tokens = "";
         char path[512] = "/v1/credits";
         char *words[8] = {(char *) "credits"};
-        struct answer a;
         bool bad = false;
-        int c, r, n = 1;
+        int c, n = 1;
 
         for (int i = 0; i < argc && n < 7; i++)
                 words[n++] = argv[i];
@@ -88,17 +89,5 @@ int cmd_credits(const struct options *o, int argc, char **argv) {
         }
         if (intent)
                 snprintf(path, sizeof(path), "/v1/credits/quote?intent=%s%s%s", intent, *tokens ? "&max_tokens=" : "", tokens);
-        r = call(o, "GET", path, NULL, &a);
-        if (r != EXIT_DONE)
-                return r;
-        if (a.status != 200 || !a.doc)
-                r = tell_refusal(o, &a);
-        else if (o->json)
-                puts(a.text);
-        else if (intent)
-                render_quote(a.doc);
-        else
-                render_credits(a.doc);
-        answer_done(&a);
-        return r;
+        return show(o, path, intent ? render_quote : render_credits, NULL);
 }

@@ -70,7 +70,6 @@ int cmd_tasks(const struct options *o, int argc, char **argv);
 int cmd_selftest(const struct options *o, int argc, char **argv);
 /* log_level.c */
 int cmd_log(const struct options *o, int argc, char **argv);
-int cmd_log_level(const struct options *o, int argc, char **argv);
 /* wait.c. EXIT_WAIT when it ran out. */
 int cmd_wait(const struct options *o, int argc, char **argv);
 /* After a drain: until no task runs. */
@@ -89,8 +88,11 @@ int cmd_credits(const struct options *o, int argc, char **argv);
 /* operator.c, import.c: work on files, without a daemon. */
 int cmd_operator(const struct options *o, int argc, char **argv);
 int cmd_import(const struct options *o, int argc, char **argv);
-/* main.c: reads a document and shows it by render, or as it is under --json. judge, if not NULL, gives the
+/* main.c: one request whose answer is shown by render, or as it is under --json. judge, if not NULL, gives the
  * exit code. */
+int show_call(const struct options *o, const char *method, const char *path, const char *body,
+              void (*render)(const struct options *, json_object *), int (*judge)(json_object *doc));
+/* The same for a document that is only read. */
 int show(const struct options *o, const char *path, void (*render)(const struct options *, json_object *),
          int (*judge)(json_object *doc));
 /* routes.c: how others get here. EXIT_NOT_READY without a route. */

@@ -46,9 +46,8 @@ static void render(const struct options *o, json_object *doc) {
                 printf("%s until a reload or restart (configured: %s)\n", text_of(doc, "level"), text_of(doc, "configured"));
 }
 
-int cmd_log_level(const struct options *o, int argc, char **argv) {
+static int level(const struct options *o, int argc, char **argv) {
         static const char *const words[] = {"err", "warn", "notice", "info", "debug"};
-        struct answer a = {0};
         bool known = argc == 0;
         char body[64] = "";
         long for_s = 0;
@@ -73,17 +72,7 @@ int cmd_log_level(const struct options *o, int argc, char **argv) {
                 snprintf(body, sizeof(body), "{\"level\":\"%s\",\"for_s\":%ld}", argv[0], for_s);
         else if (argc > 0)
                 snprintf(body, sizeof(body), "{\"level\":\"%s\"}", argv[0]);
-        r = call(o, argc > 0 ? "PUT" : "GET", "/v1/log", argc > 0 ? body : NULL, &a);
-        if (r != EXIT_DONE)
-                return r;
-        if (a.status != 200 || !a.doc)
-                r = tell_refusal(o, &a);
-        else if (o->json)
-                puts(a.text);
-        else
-                render(o, a.doc);
-        answer_done(&a);
-        return r;
+        return show_call(o, argc > 0 ? "PUT" : "GET", "/v1/log", argc > 0 ? body : NULL, render, NULL);
 }
 
 /* The journal has it, and a program that shows it better than we would. */
@@ -100,7 +89,7 @@ int cmd_log(const struct options *o, int argc, char **argv) {
         int r;
 
         if (argc == 0 || strcmp(argv[0], "-f") != 0)
-                return cmd_log_level(o, argc, argv);
+                return level(o, argc, argv);
         r = no_more(o, argc - 1, argv + 1);
         return r == EXIT_DONE ? follow(o) : r;
 }

@@ -16,10 +16,10 @@
 #define SOCKET_DEFAULT "/run/iicpd/control.sock"
 #define TIMEOUT_S 30
 
-int show(const struct options *o, const char *path, void (*render)(const struct options *, json_object *),
-         int (*judge)(json_object *doc)) {
+int show_call(const struct options *o, const char *method, const char *path, const char *body,
+              void (*render)(const struct options *, json_object *), int (*judge)(json_object *doc)) {
         struct answer a;
-        int r = call(o, "GET", path, NULL, &a);
+        int r = call(o, method, path, body, &a);
 
         if (r != EXIT_DONE)
                 return r;
@@ -35,6 +35,11 @@ int show(const struct options *o, const char *path, void (*render)(const struct 
         }
         answer_done(&a);
         return r;
+}
+
+int show(const struct options *o, const char *path, void (*render)(const struct options *, json_object *),
+         int (*judge)(json_object *doc)) {
+        return show_call(o, "GET", path, NULL, render, judge);
 }
 
 int no_more(const struct options *o, int argc, char **argv) {
@@ -225,7 +230,6 @@ const struct command commands[] = {
         {"schema", "[NAME]", "JSON Schema of a document; needs no daemon", cmd_schema},
         {"metrics", "", "Prometheus text", cmd_metrics},
         {"log", "[LEVEL [--for 10m] | -f]", "level of the log, another one for a while; or follow it", cmd_log},
-        {"log-level", "[LEVEL]", "the same without -f", cmd_log_level},
         {"reload", "", "read the configuration again, or say why not", cmd_reload},
         {"drain", "[--wait]", "take no new tasks, finish the running ones", cmd_drain},
         {"undrain", "", "take tasks again", cmd_undrain},

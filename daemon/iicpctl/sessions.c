@@ -103,10 +103,11 @@ static void render_sources(json_object *doc) {
         }
 }
 
-static void render_one(json_object *doc) {
+static void render_one(const struct options *o, json_object *doc) {
         json_object *s = json_object_array_get_idx(get(doc, "sessions"), 0);
         char bound[32], silent[32], to[24], from[24], ms[32];
 
+        (void) o;
         printf("worker     %s\nbound      %s ago by %s, %s ticket, source %s\n", text_of(s, "worker_id"),
                age(number(s, "age_s"), bound, sizeof(bound)), text_of(s, "transport"), truth(s, "ticket") ? "with" : "without", text_of(s, "source"));
         printf("state      %s, last heard %s ago\n", truth(s, "alive") ? "alive" : "dead: it may bind again", age(number(s, "silent_s"), silent, sizeof(silent)));
@@ -185,23 +186,11 @@ static int list(const struct options *o, const struct wish *w) {
 
 static int one(const struct options *o, const char *id) {
         char *item = quoted(id);
-        struct answer a = {0};
         char path[600];
-        int r;
 
         snprintf(path, sizeof(path), "/v1/sessions/%s", item ? item : "");
         free(item);
-        r = call(o, "GET", path, NULL, &a);
-        if (r != EXIT_DONE)
-                return r;
-        if (a.status != 200 || !a.doc)
-                r = tell_refusal(o, &a);
-        else if (o->json)
-                puts(a.text);
-        else
-                render_one(a.doc);
-        answer_done(&a);
-        return r;
+        return show(o, path, render_one, NULL);
 }
 
 /* "10m", "2h", "30s", "7d", "600"; -1: none of these. */
@@ -222,12 +211,20 @@ static long seconds_of(const char *text) {
         return n * unit <= 604800 ? n * unit : -1;
 }
 
+static void render_kicked(const struct options *o, json_object *doc) {
+        int64_t for_s = number(doc, "kept_out_s");
+
+        (void) o;
+        if (for_s)
+                printf("%s is sent away and kept out for %lld s\n", text_of(doc, "worker_id"), (long long) for_s);
+        else
+                printf("%s is sent away; it may bind again at once (--for keeps it out)\n", text_of(doc, "worker_id"));
+}
+
 static int kick(const struct options *o, const char *id, const char *hold) {
         long for_s = hold ? seconds_of(hold) : 0;
         char path[600], body[64];
-        struct answer a = {0};
         char *item;
-        int r;
 
         if (for_s < 0) {
                 tell_error(o, "usage", "--for wants a time of up to 7 days", "like 10m, 2h, 30s");
@@ -237,19 +234,7 @@ static int kick(const struct options *o, const char *id, const char *hold) {
         snprintf(path, sizeof(path), "/v1/sessions/%s/kick", item ? item : "");
         free(item);
         snprintf(body, sizeof(body), "{\"for_s\":%ld}", for_s);
-        r = call(o, "POST", path, body, &a);
-        if (r != EXIT_DONE)
-                return r;
-        if (a.status != 200 || !a.doc)
-                r = tell_refusal(o, &a);
-        else if (o->json)
-                puts(a.text);
-        else if (for_s)
-                printf("%s is sent away and kept out for %ld s\n", text_of(a.doc, "worker_id"), for_s);
-        else
-                printf("%s is sent away; it may bind again at once (--for keeps it out)\n", text_of(a.doc, "worker_id"));
-        answer_done(&a);
-        return r;
+        return show_call(o, "POST", path, body, render_kicked, NULL);
 }
 
 static int usage(const struct options *o) {

@@ -68,7 +68,6 @@ bool routes_pinhole(const struct routes *r, unsigned *ret_id, uint32_t *ret_leas
 bool routes_looking(const struct routes *r);
 /* The i-th guidance code of the last detection, and the one sentence why there is no route; NULL: none. */
 const char *routes_guidance(const struct routes *r, unsigned i);
-const char *routes_why(const struct routes *r);
 /* "reachability" of the status, and the evidence of the last detection. [04 section 16] */
 void routes_json(const struct routes *r, struct iicp_buf *out);
 /* Proof, lease and the last caller from outside, each member with a comma before it. */

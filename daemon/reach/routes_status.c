@@ -124,10 +124,6 @@ const char *routes_guidance(const struct routes *r, unsigned i) {
         return i < r->n_guidance ? r->guidance[i] : NULL;
 }
 
-const char *routes_why(const struct routes *r) {
-        return r->live.tier == 4 ? r->why : NULL;
-}
-
 bool routes_pinhole(const struct routes *r, unsigned *ret_id, uint32_t *ret_lease_s) {
         const struct kept_lease *k = &r->pinhole;
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of the operator's day: wait, explain, log-level."""
+"""Commands of the operator's day: wait, explain, log."""
 
 import json
 import pathlib
@@ -142,25 +142,25 @@ def test_start_failed_says_the_problem_and_nothing_that_is_not_so(tmp_path):
     assert "start_failed" in last and "-o" in last and "--check-config" not in last
 
 
-# ---- log-level ----
+# ---- log ----
 
 
 def test_log_level_is_live_audited_and_gone_after_a_reload(demo, iicpctl):
-    assert "info, as configured" in iicpctl(demo, "log-level").stdout
-    result = iicpctl(demo, "log-level", "err")
+    assert "info, as configured" in iicpctl(demo, "log").stdout
+    result = iicpctl(demo, "log", "err")
     assert result.returncode == 0 and "err until a reload or restart (configured: info)" in result.stdout
     demo.await_log(r"notice control_action log-level err by ")
-    assert iicpctl(demo, "log-level", "debug").returncode == 0
+    assert iicpctl(demo, "log", "debug").returncode == 0
     demo.await_log(r"notice control_action log-level debug by ")
-    now = json.loads(iicpctl(demo, "log-level", "--json").stdout)
+    now = json.loads(iicpctl(demo, "log", "--json").stdout)
     assert now.pop("by") and now == {"schema": "iicp.log/1", "level": "debug", "configured": "info"}
     assert iicpctl(demo, "reload").returncode == 0
-    assert json.loads(iicpctl(demo, "log-level", "--json").stdout)["level"] == "info"
+    assert json.loads(iicpctl(demo, "log", "--json").stdout)["level"] == "info"
 
 
 def test_log_level_refuses_what_is_no_level(demo, iicpctl):
-    assert iicpctl(demo, "log-level", "loud").returncode == 2
-    assert iicpctl(demo, "log-level", "info", "more").returncode == 2
+    assert iicpctl(demo, "log", "loud").returncode == 2
+    assert iicpctl(demo, "log", "info", "more").returncode == 2
     for body in (b"", b"[]", b"{}", b'{"level":7}', b'{"level":"loud"}'):
         answer = ask(UnixConnection(demo.control_socket), "PUT", "/v1/log", body, {"Content-Type": "application/json"})
         assert answer.status == 422, body
