@@ -19,35 +19,40 @@ tests_unit_daemon_relay_test_merge_LDADD = tests/unit/libvectors.la $(UNIT_DAEMO
 
 UNIT_TESTS += tests/unit/daemon/relay/test-sessions
 tests_unit_daemon_relay_test_sessions_SOURCES = tests/unit/daemon/relay/test-sessions.c \
-	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h
+	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h \
+	tests/unit/driven_timers.c tests/unit/driven_timers.h
 tests_unit_daemon_relay_test_sessions_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_relay_test_sessions_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_relay_test_sessions_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
 
 UNIT_TESTS += tests/unit/daemon/relay/test-channel
 tests_unit_daemon_relay_test_channel_SOURCES = tests/unit/daemon/relay/test-channel.c \
-	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h
+	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h \
+	tests/unit/driven_timers.c tests/unit/driven_timers.h
 tests_unit_daemon_relay_test_channel_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_relay_test_channel_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_relay_test_channel_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
 
 UNIT_TESTS += tests/unit/daemon/relay/test-calls
 tests_unit_daemon_relay_test_calls_SOURCES = tests/unit/daemon/relay/test-calls.c \
-	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h
+	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h \
+	tests/unit/driven_timers.c tests/unit/driven_timers.h
 tests_unit_daemon_relay_test_calls_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_relay_test_calls_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_relay_test_calls_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
 
 UNIT_TESTS += tests/unit/daemon/relay/test-tickets
 tests_unit_daemon_relay_test_tickets_SOURCES = tests/unit/daemon/relay/test-tickets.c \
-	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h
+	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h \
+	tests/unit/driven_timers.c tests/unit/driven_timers.h
 tests_unit_daemon_relay_test_tickets_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_relay_test_tickets_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_relay_test_tickets_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)
 
 UNIT_TESTS += tests/unit/daemon/relay/test-poll
 tests_unit_daemon_relay_test_poll_SOURCES = tests/unit/daemon/relay/test-poll.c \
-	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h
+	tests/unit/daemon/relay/stage.c tests/unit/daemon/relay/stage.h \
+	tests/unit/driven_timers.c tests/unit/driven_timers.h
 tests_unit_daemon_relay_test_poll_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_relay_test_poll_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_relay_test_poll_LDADD = tests/unit/libvectors.la $(UNIT_DAEMON_LIBS)

@@ -36,25 +36,29 @@ tests_unit_daemon_task_test_principal_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_task_test_principal_LDADD = $(UNIT_DAEMON_LIBS)
 UNIT_TESTS += tests/unit/daemon/directory/test-key
 tests_unit_daemon_directory_test_key_SOURCES = tests/unit/daemon/directory/test-key.c \
-	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h \
+	tests/unit/driven_timers.c tests/unit/driven_timers.h
 tests_unit_daemon_directory_test_key_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_directory_test_key_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_directory_test_key_LDADD = $(UNIT_DAEMON_LIBS)
 UNIT_TESTS += tests/unit/daemon/directory/test-vouch
 tests_unit_daemon_directory_test_vouch_SOURCES = tests/unit/daemon/directory/test-vouch.c \
-	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h \
+	tests/unit/driven_timers.c tests/unit/driven_timers.h
 tests_unit_daemon_directory_test_vouch_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_directory_test_vouch_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_directory_test_vouch_LDADD = $(UNIT_DAEMON_LIBS)
 UNIT_TESTS += tests/unit/daemon/directory/test-award
 tests_unit_daemon_directory_test_award_SOURCES = tests/unit/daemon/directory/test-award.c \
-	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h \
+	tests/unit/driven_timers.c tests/unit/driven_timers.h
 tests_unit_daemon_directory_test_award_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_directory_test_award_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_directory_test_award_LDADD = $(UNIT_DAEMON_LIBS)
 UNIT_TESTS += tests/unit/daemon/directory/test-credits
 tests_unit_daemon_directory_test_credits_SOURCES = tests/unit/daemon/directory/test-credits.c \
-	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h
+	tests/unit/daemon/directory/world.c tests/unit/daemon/directory/world.h \
+	tests/unit/driven_timers.c tests/unit/driven_timers.h
 tests_unit_daemon_directory_test_credits_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_daemon_directory_test_credits_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_daemon_directory_test_credits_LDADD = $(UNIT_DAEMON_LIBS)

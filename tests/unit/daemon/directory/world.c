@@ -12,6 +12,7 @@
 #include "util.h"
 #include "world.h"
 
+#include "driven_timers.h"
 #include "reach/routes.h"
 #include "relay/sessions.h"
 #include "relay/worker.h"
@@ -25,8 +26,6 @@ struct world *world;
 
 /* ---- time ---- */
 
-static struct timer *armed[32];
-static uint64_t due[32];
 
 static uint64_t mono_us(void *arg) {
         (void) arg;
@@ -44,40 +43,6 @@ static int64_t wall_s(void *arg) {
 }
 
 static const struct clock driven = {.mono_us = mono_us, .wall_s = wall_s, .boot_us = boot_us};
-
-static size_t slot_of(const struct timer *t) {
-        size_t i = 0;
-
-        while (i < ARRAY_SIZE(armed) && armed[i] != t)
-                i++;
-        return i;
-}
-
-void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg) {
-        (void) l;
-        *t = (struct timer){.fn = fn, .arg = arg, .made = true};
-}
-
-void timer_set_ms(struct timer *t, uint64_t delay_ms) {
-        size_t i = slot_of(t);
-
-        if (i == ARRAY_SIZE(armed))
-                i = slot_of(NULL);
-        assert_true(i < ARRAY_SIZE(armed));
-        armed[i] = t;
-        due[i] = world->now_ms + delay_ms;
-}
-
-void timer_clear(struct timer *t) {
-        size_t i = slot_of(t);
-
-        if (i < ARRAY_SIZE(armed))
-                armed[i] = NULL;
-}
-
-bool timer_armed(const struct timer *t) {
-        return slot_of(t) < ARRAY_SIZE(armed);
-}
 
 static void answer_side_calls(void) {
         for (unsigned i = 0; i < world->n_calls; i++) {
@@ -98,23 +63,9 @@ static void answer_side_calls(void) {
 void world_run(uint64_t ms) {
         uint64_t end = world->now_ms + ms;
 
-        for (;;) {
-                size_t first = ARRAY_SIZE(armed);
-                struct timer *t;
-
+        do
                 answer_side_calls();
-
-                for (size_t i = 0; i < ARRAY_SIZE(armed); i++)
-                        if (armed[i] && due[i] <= end &&
-                            (first == ARRAY_SIZE(armed) || due[i] < due[first]))
-                                first = i;
-                if (first == ARRAY_SIZE(armed))
-                        break;
-                t = armed[first];
-                world->now_ms = MAX(world->now_ms, due[first]);
-                armed[first] = NULL;
-                t->fn(t->arg);
-        }
+        while (driven_timers_fire(end));
         world->now_ms = end;
 }
 
@@ -431,11 +382,11 @@ int world_setup(void **state) {
         char why[256];
 
         (void) state;
-        memset(armed, 0, sizeof armed);
         n_held = 0;
         log_setup(LOG_F_TEXT, LOG_L_ERR);
         world = calloc(1, sizeof *world);
         world->now_ms = 1000000;
+        driven_timers_begin(&world->now_ms);
         world->models[0] = "llama3.1:8b";
         world->n_models = 1;
         world->models_known = world->available = true;

@@ -2,6 +2,7 @@
 #include "stage.h"
 
 #include "directory/key.h"
+#include "driven_timers.h"
 #include "listener.h"
 #include "reach/routes.h"
 #include "relay/port_internal.h"
@@ -17,61 +18,13 @@ struct stage *stage;
 
 /* ---- time ---- */
 
-static struct timer *armed[2048];
-static uint64_t due[ARRAY_SIZE(armed)];
 static struct event_base *base;
-
-static size_t slot_of(const struct timer *t) {
-        size_t i = 0;
-
-        while (i < ARRAY_SIZE(armed) && armed[i] != t)
-                i++;
-        return i;
-}
-
-void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg) {
-        (void) l;
-        *t = (struct timer){.fn = fn, .arg = arg, .made = true};
-}
-
-void timer_set_ms(struct timer *t, uint64_t delay_ms) {
-        size_t i = slot_of(t);
-
-        if (i == ARRAY_SIZE(armed))
-                i = slot_of(NULL);
-        assert_true(i < ARRAY_SIZE(armed));
-        armed[i] = t;
-        due[i] = stage->now_ms + delay_ms;
-}
-
-void timer_clear(struct timer *t) {
-        size_t i = slot_of(t);
-
-        if (i < ARRAY_SIZE(armed))
-                armed[i] = NULL;
-}
-
-bool timer_armed(const struct timer *t) {
-        return slot_of(t) < ARRAY_SIZE(armed);
-}
 
 void stage_run(uint64_t ms) {
         uint64_t end = stage->now_ms + ms;
 
-        for (;;) {
-                size_t first = ARRAY_SIZE(armed);
-                struct timer *t;
-
-                for (size_t i = 0; i < ARRAY_SIZE(armed); i++)
-                        if (armed[i] && due[i] <= end && (first == ARRAY_SIZE(armed) || due[i] < due[first]))
-                                first = i;
-                if (first == ARRAY_SIZE(armed))
-                        break;
-                t = armed[first];
-                stage->now_ms = MAX(stage->now_ms, due[first]);
-                armed[first] = NULL;
-                t->fn(t->arg);
-        }
+        while (driven_timers_fire(end))
+                ;
         stage->now_ms = end;
 }
 
@@ -178,6 +131,7 @@ int stage_setup(void **state) {
         snprintf(stage->dir, sizeof stage->dir, "/tmp/test-relay.XXXXXX");
         assert_non_null(mkdtemp(stage->dir));
         stage->now_ms = 1000000;
+        driven_timers_begin(&stage->now_ms);
         stage->wall_s = 1800000000 - 1000;
         stage->node.clock = &driven;
         stage->node.config = &stage->config;
@@ -203,7 +157,6 @@ int stage_teardown(void **state) {
         event_base_free(base);
         snprintf(command, sizeof command, "rm -rf %s", stage->dir);
         assert_int_equal(system(command), 0);
-        memset(armed, 0, sizeof armed);
         free(TAKE_PTR(stage));
         return 0;
 }
